@@ -1,0 +1,422 @@
+"""What SCEP says over HTTP: requests, responses and the spelling of the query (RFC 8894 4.1).
+
+Values only; `scepkit.transport` moves them.  The rule of this file: a URL is checked once, in
+`parse_endpoint`, and every request is built from the `Endpoint` that came out of it, so no later
+code looks inside a URL again.  Nothing here shows a pkiMessage or a query value in a repr or an
+error; `shown_url` is the form of a URL that people may see.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from scepkit.errors import DecodeError, InputError
+
+#: Largest response body accepted by default, in bytes.
+MAX_RESPONSE = 1024 * 1024
+#: Largest response body for a CRL, in bytes: the CRL of a big CA has hundreds of thousands of rows.
+MAX_CRL_RESPONSE = 64 * 1024 * 1024
+#: The path of a URL that has none (RFC 8894 section 4.1).
+DEFAULT_PATH = "/cgi-bin/pkiclient.exe"
+
+PKI_MESSAGE_TYPE = "application/x-pki-message"
+CA_CERT_TYPE = "application/x-x509-ca-cert"
+CA_RA_CERT_TYPE = "application/x-x509-ca-ra-cert"
+NEXT_CA_CERT_TYPE = "application/x-x509-next-ca-cert"
+
+_LONGEST_WAIT = 86400.0
+_EXCERPT_LENGTH = 200
+_PAGE_PREFIX = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HttpRequest:
+    """One HTTP request, ready to be sent.
+
+    Attributes:
+        method: "GET" or "POST".
+        url: absolute http or https URL, percent-encoded; may contain a whole pkiMessage.
+        body: the bytes to send; b"" for GET.
+        content_type: the Content-Type of `body`, or "".
+        max_response: a longer response body is an error, in bytes.
+        follow_redirects: whether a redirect may be followed (never for PKIOperation).
+    """
+
+    method: Literal["GET", "POST"]
+    url: str
+    body: bytes = b""
+    content_type: str = ""
+    max_response: int = MAX_RESPONSE
+    follow_redirects: bool = False
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method} {shown_url(self.url)} body={len(self.body)} bytes>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HttpResponse:
+    """What a server answered, whatever its status.
+
+    Attributes:
+        status: the HTTP status code.
+        body: the whole body, without any transfer or content coding.
+        received_at: when it had arrived (aware, UTC).
+        content_type: the Content-Type header as received, or "".
+        retry_after: the Retry-After header as received, or "".
+    """
+
+    status: int
+    body: bytes
+    received_at: datetime
+    content_type: str = ""
+    retry_after: str = ""
+
+    def __repr__(self) -> str:
+        kind = f" {self.content_type!r}" if self.content_type else ""
+        return f"<HttpResponse {self.status}{kind} body={len(self.body)} bytes>"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Endpoint:
+    """The address of a SCEP service, checked and normalised; made by `parse_endpoint`.
+
+    Attributes:
+        scheme: "http" or "https".
+        host: lower-case host name, IPv4 address, or IPv6 address without its brackets.
+        port: the port named in the URL, or None for the default of the scheme.
+        path: absolute path, percent-encoded.
+        query: what stood after "?", percent-encoded, or "".
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    query: str = ""
+
+    @property
+    def url(self) -> str:
+        """The normalised URL, without an operation."""
+        host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
+        port = "" if self.port is None else f":{self.port}"
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{host}{port}{self.path}{query}"
+
+    def __str__(self) -> str:
+        return shown_url(self.url)
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self}>"
+
+
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
+    r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?"
+)
+_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# RFC 3986 pchar, "/" and "?"; "%" is kept because what is already escaped stays as it is.
+_URL_SAFE = "/%:@!$&'()*+,;=-._~"
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """Check and normalise the URL of a SCEP service.
+
+    A URL without a path gets ``/cgi-bin/pkiclient.exe`` (RFC 8894 section 4.1); write a final "/"
+    to mean the root itself.  A query is kept, and the operation is appended to it.  Blanks and
+    non-ASCII characters of path and query are percent-encoded as UTF-8.
+
+    :raises InputError: it is empty, not http or https, has no host, a bad port, a fragment, a
+        user name or password, control characters, or a query that already has an ``operation``
+        or a ``message``.
+    """
+    if not url.strip():
+        raise InputError("the URL of the SCEP server is empty", hint=_URL_HINT)
+    if _CONTROL.search(url):
+        raise InputError("the URL of the SCEP server contains a control character or a line break")
+    parts = _URL.fullmatch(url.strip(" "))
+    if parts is None:
+        raise InputError(
+            "the URL of the SCEP server does not start with http:// or https://", hint=_URL_HINT
+        )
+    scheme = parts["scheme"].lower()
+    if scheme not in {"http", "https"}:
+        raise InputError(
+            f"SCEP is spoken over http or https, not over {scheme!r}", hint=_URL_HINT
+        )
+    if "@" in parts["authority"]:
+        raise InputError(
+            "the URL of the SCEP server contains a user name or a password",
+            hint="URLs end up in logs: leave them out of the URL and give them with basic_auth "
+            "(--basic-auth-file)",
+        )
+    if parts["fragment"] is not None:
+        raise InputError("the URL of the SCEP server has a fragment (#), which is never sent")
+    host, port = _split_authority(parts["authority"])
+    query = quote(parts["query"] or "", safe=_URL_SAFE + "?")
+    for pair in query.split("&"):
+        name = unquote(pair.partition("=")[0]).lower()
+        if name in {"operation", "message"}:
+            raise InputError(
+                f"the URL of the SCEP server already has {name}= in its query",
+                hint="give the URL without it: the operation is added for you, and a CA "
+                "identifier goes into profile (--profile)",
+            )
+    path = quote(parts["path"], safe=_URL_SAFE) or DEFAULT_PATH
+    return Endpoint(scheme, host, port, path, query)
+
+
+_URL_HINT = "write it like http://ca.example.test/scep"
+
+
+def _split_authority(authority: str) -> tuple[str, int | None]:
+    if authority.startswith("["):
+        host, bracket, rest = authority[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise InputError("the IPv6 address in the URL has no closing bracket before the port")
+        port = rest[1:]
+        host = _ipv6(host)
+    else:
+        host, _, port = authority.partition(":")
+        if ":" in port:
+            raise InputError(
+                "the URL has more than one colon after its host",
+                hint="an IPv6 address stands in brackets: http://[2001:db8::1]/scep",
+            )
+        if not host:
+            raise InputError("the URL of the SCEP server has no host", hint=_URL_HINT)
+        if not host.isascii():
+            raise InputError(
+                f"the host name {host!r} is not ASCII",
+                hint="write it in its A-label form, which starts with xn--",
+            )
+        if not _HOST_NAME.fullmatch(host):
+            raise InputError(f"{host!r} is not a host name or an IP address")
+        host = host.lower()
+    if not port:
+        return host, None
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
+        raise InputError(f"the port {port!r} in the URL is not a number from 1 to 65535")
+    return host, int(port)
+
+
+def _ipv6(text: str) -> str:
+    from ipaddress import IPv6Address
+
+    try:
+        # RFC 6874 writes the zone as %25eth0; people write %eth0.
+        return str(IPv6Address(text.replace("%25", "%", 1)))
+    except ValueError:
+        raise InputError(f"[{text}] in the URL is not an IPv6 address") from None
+
+
+def shown_url(url: str) -> str:
+    """`url` for logs and errors: without user info, and of its query only the operation's value.
+
+    The message of a GET and a token in the query are replaced by "...".
+    """
+    head, _, query = url.partition("?")
+    scheme, separator, rest = head.partition("://")
+    if separator:
+        authority, slash, path = rest.partition("/")
+        head = f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
+    if not query:
+        return head
+    shown = []
+    for pair in query.split("&"):
+        name, equals, _ = pair.partition("=")
+        shown.append(pair if name == "operation" or not equals else f"{name}=...")
+    return f"{head}?{'&'.join(shown)}"
+
+
+def caps_request(endpoint: Endpoint, profile: str | None = None) -> HttpRequest:
+    """GetCACaps (RFC 8894 section 3.5.1).
+
+    `profile` is the CA identifier sent as ``message=``; None leaves the parameter out, "" sends it
+    empty (Q15: NDES wants it, with any value).
+    """
+    return _query_request(endpoint, "GetCACaps", profile)
+
+
+def ca_cert_request(endpoint: Endpoint, profile: str | None = None) -> HttpRequest:
+    """GetCACert (RFC 8894 section 4.2); `profile` as in `caps_request`."""
+    return _query_request(endpoint, "GetCACert", profile)
+
+
+def next_ca_request(endpoint: Endpoint, profile: str | None = None) -> HttpRequest:
+    """GetNextCACert (RFC 8894 section 4.7); `profile` as in `caps_request`."""
+    return _query_request(endpoint, "GetNextCACert", profile)
+
+
+def _query_request(endpoint: Endpoint, operation: str, profile: str | None) -> HttpRequest:
+    url = _with_operation(endpoint, operation)
+    if profile is not None:
+        # jscep leaves it unescaped, which lets a profile change the query.
+        url = f"{url}&message={quote(profile, safe='')}"
+    return HttpRequest("GET", url, follow_redirects=True)
+
+
+def pki_operation_request(
+    endpoint: Endpoint, message: bytes, *, post: bool, max_response: int = MAX_RESPONSE
+) -> HttpRequest:
+    """PKIOperation with a DER pkiMessage, by POST or by GET (RFC 8894 sections 4.1 and 4.3).
+
+    GET carries the message as standard base64, wholly percent-escaped (R90).  There is no profile
+    here: ``message=`` is the pkiMessage itself.
+    """
+    url = _with_operation(endpoint, "PKIOperation")
+    if post:
+        return HttpRequest("POST", url, message, PKI_MESSAGE_TYPE, max_response)
+    text = b64encode(message).decode("ascii")
+    # quote() would take three times as long for the only three characters there can be.
+    text = text.replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
+    return HttpRequest("GET", f"{url}&message={text}", max_response=max_response)
+
+
+def _with_operation(endpoint: Endpoint, operation: str) -> str:
+    return f"{endpoint.url}{'&' if endpoint.query else '?'}operation={operation}"
+
+
+def parse_query(raw_query: str) -> dict[str, str]:
+    """The parameters of a query, names decoded and values still percent-encoded.
+
+    For servers: give the *raw* query (without "?"), because a framework's decoding turns the
+    unescaped "+" of many clients into a blank (Q08, Q09).  Pass ``message`` on to
+    `decode_get_message` or `decode_profile`.
+
+    :raises DecodeError: a parameter occurs twice: whoever stands between might read the other.
+    """
+    found: dict[str, str] = {}
+    for pair in raw_query.split("&"):
+        if not pair:
+            continue
+        name, _, value = pair.partition("=")
+        name = unquote(name)
+        if name in found:
+            raise DecodeError(
+                f"the query has more than one {printable(name, 32)!r}; expected each parameter once"
+            )
+        found[name] = value
+    return found
+
+
+def decode_profile(raw_value: str) -> str:
+    """The profile in a raw ``message=`` value of GetCACaps, GetCACert or GetNextCACert.
+
+    "+" is read as a blank, as forms write it; our own requests escape both.
+
+    :raises DecodeError: it is not UTF-8.
+    """
+    try:
+        return unquote(raw_value.replace("+", " "), errors="strict")
+    except UnicodeDecodeError as error:
+        raise DecodeError("the message parameter is not UTF-8", offset=error.start) from None
+
+
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
+_TO_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
+
+
+def decode_get_message(raw_query_value: str | bytes) -> bytes:
+    """The pkiMessage in the raw ``message=`` value of a PKIOperation by GET.
+
+    Reads what clients really send: escaped or not, with line breaks (Q02), "+" that came through
+    as a blank (Q08, Q09), the base64url alphabet (Q10), missing padding.
+
+    :raises DecodeError: it is empty, or not base64 even so; `offset` counts in the unescaped text.
+    """
+    text = unquote_to_bytes(raw_query_value).translate(None, b"\r\n\t").lstrip(b" ")
+    # A blank after the padding is no "+", so padding and blanks go before blanks are translated.
+    if b"=" in text:
+        text = text.rstrip(b" ").rstrip(b"=")
+    text = text.translate(_TO_STANDARD)
+    if not text:
+        raise DecodeError("the message parameter is empty; expected a pkiMessage in base64")
+    wrong = _NOT_BASE64.search(text)
+    if wrong is not None:
+        raise DecodeError(
+            f"the message parameter is not base64: found the byte 0x{wrong[0][0]:02x}",
+            offset=wrong.start(),
+        )
+    if len(text) % 4 == 1:
+        raise DecodeError(
+            "the message parameter is not base64: its length shows that characters are missing",
+            offset=len(text),
+        )
+    return b64decode(text + b"=" * (-len(text) % 4))
+
+
+def media_type(content_type: str) -> str:
+    """The media type of a Content-Type header, in lower case and without parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def html_title(body: bytes) -> str | None:
+    """The title of an HTML page, on one line, or None when this is no page with a title.
+
+    NDES and login portals answer with pages where a certificate was asked for.
+    """
+    page = _text(body)
+    # No regular expression: "<title<title<title..." would make one quadratic.
+    lowered = page.lower() if page.isascii() else page
+    opening = lowered.find("<title")
+    start = lowered.find(">", opening) + 1 if opening >= 0 else 0
+    end = lowered.find("</title", start) if start else -1
+    if end < 0:
+        return None
+    from html import unescape
+
+    return printable(unescape(page[start:end]), _EXCERPT_LENGTH) or None
+
+
+def body_excerpt(body: bytes) -> str:
+    """What a body says to a person: its HTML title, or its first characters if it is text, or ""."""
+    title = html_title(body)
+    if title is not None:
+        return title
+    text = _text(body[:_EXCERPT_LENGTH])
+    if "\x00" in text or "\ufffd" in text[:-1]:
+        return ""
+    return printable(text.rstrip("\ufffd"), _EXCERPT_LENGTH)
+
+
+def _text(body: bytes) -> str:
+    start = body[:_PAGE_PREFIX]
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return start.decode("utf-16", errors="replace")
+    return start.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="replace")
+
+
+def printable(text: str, limit: int) -> str:
+    """`text` from a peer made safe to show: one line, no control characters, at most `limit` long."""
+    line = " ".join(text.split())
+    line = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
+    return line if len(line) <= limit else line[: limit - 3] + "..."
+
+
+def retry_after_seconds(text: str, now: datetime) -> float | None:
+    """How long a Retry-After header asks to wait, in seconds from 0 to a day.
+
+    Reads seconds and HTTP dates (RFC 9110 section 10.2.3); `now` is aware.  None when the header
+    is missing or unreadable.
+    """
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:300]), _LONGEST_WAIT)
+    if not text or len(text) > 100:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(text)
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        seconds = (when - now).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
