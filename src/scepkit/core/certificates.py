@@ -1,0 +1,104 @@
+"""What CMS needs of a certificate, read without judging the rest of it.
+
+`cryptography` refuses some certificates that real devices sign their requests with (Q30: serial
+numbers that are not minimal, names with illegal characters).  Their issuer, serial number and key
+are all that CMS asks for, so this file reads just those.  It decides nothing about trust.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+
+from scepkit.core import asn1
+from scepkit.errors import AlgorithmError, DecodeError
+
+#: Any key object of these kinds works, also a subclass that lives in a token.
+PrivateKey: TypeAlias = (
+    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+)
+
+_SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateView:
+    """A certificate as CMS sees it: `issuer`, `subject` and `spki` are DER."""
+
+    der: bytes = field(repr=False)
+    issuer: bytes = field(repr=False)
+    serial_number: int
+    subject: bytes = field(repr=False)
+    spki: bytes = field(repr=False)
+    subject_key_identifier: bytes | None = field(repr=False)
+
+    def public_key(self) -> PublicKeyTypes:
+        """The certificate's public key.
+
+        :raises AlgorithmError: of a kind that is not supported, or malformed.
+        """
+        return load_public_key(self.spki)
+
+
+def load_public_key(spki: bytes) -> PublicKeyTypes:
+    """The key in a SubjectPublicKeyInfo (DER).
+
+    :raises AlgorithmError: of a kind that is not supported, or malformed.
+    """
+    try:
+        return load_der_public_key(spki)
+    except (ValueError, UnsupportedAlgorithm) as exc:
+        raise AlgorithmError(
+            "the public key is malformed or of an unsupported kind; expected RSA or EC",
+            algorithm="public key",
+        ) from exc
+
+
+def view(der: bytes) -> CertificateView:
+    """Read a certificate (DER).
+
+    :raises DecodeError: it is not one.
+    """
+    outer = asn1.read(asn1.Certificate, der, "certificate")
+    tbs = asn1.read_tlv(asn1.TbsCertificate, outer.tbs, "certificate")
+    return CertificateView(
+        der=der,
+        issuer=asn1.whole(tbs.issuer),
+        serial_number=asn1.integer_value(tbs.serial_number, "certificate's serial number"),
+        subject=asn1.whole(tbs.subject),
+        spki=asn1.whole(tbs.spki),
+        subject_key_identifier=_subject_key_identifier(tbs.extensions or ()),
+    )
+
+
+def _subject_key_identifier(extensions: list[asn1.Extension] | tuple[()]) -> bytes | None:
+    for extension in extensions:
+        if extension.id.dotted_string == _SUBJECT_KEY_IDENTIFIER:
+            value = extension.value
+            # An OCTET STRING in the extension's OCTET STRING; short-form length in practice.
+            return value[2:] if value[:1] == b"\x04" and value[1:2] == bytes((len(value) - 2,)) else None
+    return None
+
+
+@lru_cache(maxsize=512)
+def view_of(certificate: x509.Certificate) -> CertificateView:
+    """The view of a loaded certificate (kept: getting its DER back is slow)."""
+    return view(certificate.public_bytes(Encoding.DER))
+
+
+def load_certificate(der: bytes) -> x509.Certificate:
+    """Load a certificate that must be right in every detail.
+
+    :raises DecodeError: `cryptography` refuses it.
+    """
+    try:
+        return x509.load_der_x509_certificate(der)
+    except ValueError as exc:
+        raise DecodeError(f"a certificate cannot be read: {exc}") from exc
