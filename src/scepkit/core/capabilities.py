@@ -41,9 +41,7 @@ class Capability(Enum):
     SCEP_STANDARD = "SCEPStandard"
 
 
-_IMPLIED_BY_STANDARD = frozenset(
-    {Capability.AES, Capability.POST_PKI_OPERATION, Capability.SHA256}
-)
+_IMPLIED_BY_STANDARD = frozenset({Capability.AES, Capability.POST_PKI_OPERATION, Capability.SHA256})
 _KNOWN = {capability.value.lower(): capability for capability in Capability}
 _KNOWN["sha2"] = Capability.SHA256  # Q03: Cisco IOS certificate servers
 _STRONGEST_DIGESTS = (

@@ -119,7 +119,8 @@ _URL = re.compile(
     r"(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?"
 )
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Lone surrogates are what is left of bytes on the command line that are not UTF-8.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # RFC 3986 pchar, "/" and "?"; "%" is kept because what is already escaped stays as it is.
 _URL_SAFE = "/%:@!$&'()*+,;=-._~"
 
@@ -146,9 +147,7 @@ def parse_endpoint(url: str) -> Endpoint:
         )
     scheme = parts["scheme"].lower()
     if scheme not in {"http", "https"}:
-        raise InputError(
-            f"SCEP is spoken over http or https, not over {scheme!r}", hint=_URL_HINT
-        )
+        raise InputError(f"SCEP is spoken over http or https, not over {scheme!r}", hint=_URL_HINT)
     if "@" in parts["authority"]:
         raise InputError(
             "the URL of the SCEP server contains a user name or a password",
@@ -239,6 +238,8 @@ def caps_request(endpoint: Endpoint, profile: str | None = None) -> HttpRequest:
 
     `profile` is the CA identifier sent as ``message=``; None leaves the parameter out, "" sends it
     empty (Q15: NDES wants it, with any value).
+
+    :raises InputError: `profile` holds lone surrogates, so it has no UTF-8 form.
     """
     return _query_request(endpoint, "GetCACaps", profile)
 
@@ -257,7 +258,10 @@ def _query_request(endpoint: Endpoint, operation: str, profile: str | None) -> H
     url = _with_operation(endpoint, operation)
     if profile is not None:
         # jscep leaves it unescaped, which lets a profile change the query.
-        url = f"{url}&message={quote(profile, safe='')}"
+        try:
+            url = f"{url}&message={quote(profile, safe='')}"
+        except UnicodeEncodeError:
+            raise InputError(f"the profile {profile!r} cannot be written as UTF-8") from None
     return HttpRequest("GET", url, follow_redirects=True)
 
 
@@ -313,9 +317,9 @@ def decode_profile(raw_value: str) -> str:
     :raises DecodeError: it is not UTF-8.
     """
     try:
-        return unquote(raw_value.replace("+", " "), errors="strict")
-    except UnicodeDecodeError as error:
-        raise DecodeError("the message parameter is not UTF-8", offset=error.start) from None
+        return unquote_to_bytes(raw_value.replace("+", " ")).decode()
+    except UnicodeError:
+        raise DecodeError("the message parameter is not UTF-8") from None
 
 
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
@@ -330,6 +334,8 @@ def decode_get_message(raw_query_value: str | bytes) -> bytes:
 
     :raises DecodeError: it is empty, or not base64 even so; `offset` counts in the unescaped text.
     """
+    if isinstance(raw_query_value, str):
+        raw_query_value = raw_query_value.encode(errors="replace")
     text = unquote_to_bytes(raw_query_value).translate(None, b"\r\n\t").lstrip(b" ")
     # A blank after the padding is no "+", so padding and blanks go before blanks are translated.
     if b"=" in text:
@@ -361,21 +367,21 @@ def html_title(body: bytes) -> str | None:
 
     NDES and login portals answer with pages where a certificate was asked for.
     """
-    page = _text(body)
+    page = _text(body).encode()
     # No regular expression: "<title<title<title..." would make one quadratic.
-    lowered = page.lower() if page.isascii() else page
-    opening = lowered.find("<title")
-    start = lowered.find(">", opening) + 1 if opening >= 0 else 0
-    end = lowered.find("</title", start) if start else -1
+    lowered = page.lower()
+    opening = lowered.find(b"<title")
+    start = lowered.find(b">", opening) + 1 if opening >= 0 else 0
+    end = lowered.find(b"</title", start) if start else -1
     if end < 0:
         return None
     from html import unescape
 
-    return printable(unescape(page[start:end]), _EXCERPT_LENGTH) or None
+    return printable(unescape(page[start:end].decode()), _EXCERPT_LENGTH) or None
 
 
 def body_excerpt(body: bytes) -> str:
-    """What a body says to a person: its HTML title, or its first characters if it is text, or ""."""
+    """What a body says to a person: its HTML title, else the start of its text, else ""."""
     title = html_title(body)
     if title is not None:
         return title
@@ -393,7 +399,7 @@ def _text(body: bytes) -> str:
 
 
 def printable(text: str, limit: int) -> str:
-    """`text` from a peer made safe to show: one line, no control characters, at most `limit` long."""
+    """A peer's `text` made safe to show: one line, no control characters, at most `limit` long."""
     line = " ".join(text.split())
     line = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
     return line if len(line) <= limit else line[: limit - 3] + "..."
