@@ -13,6 +13,7 @@ anything *and* be absent cannot be declared, so AlgorithmIdentifiers are TLVs to
 
 # No `from __future__ import annotations`: hazmat.asn1 evaluates the annotations below.
 
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, TypeVar
 
@@ -289,6 +290,14 @@ def integer_value(tlv_: TLV, what: str) -> int:
     return int.from_bytes(tlv_.data, "big", signed=True)
 
 
+def signing_time(moment: datetime) -> bytes:
+    """A Time (RFC 5652 section 11.3): UTCTime until 2049, then GeneralizedTime."""
+    moment = moment.astimezone(UTC).replace(microsecond=0)
+    if 1950 <= moment.year < 2050:
+        return element(0x17, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
+    return element(0x18, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+
+
 def issuer_and_serial(issuer: bytes, serial: int) -> IssuerAndSerialNumber:
     """An IssuerAndSerialNumber from a Name in DER and a serial number."""
     return IssuerAndSerialNumber(issuer=tlv(issuer), serial_number=tlv(integer(serial)))
@@ -328,8 +337,106 @@ def split_algorithm(algorithm: TLV, what: str) -> tuple[str, bytes]:
 
 @lru_cache(maxsize=256)
 def algorithm(dotted: str, parameters: bytes = b"") -> TLV:
-    """An AlgorithmIdentifier to put into a structure."""
+    """An AlgorithmIdentifier to put into a structure (kept: give it fixed parameters only)."""
     return tlv(element(0x30, oid_der(dotted) + parameters))
 
 
 NULL = b"\x05\x00"
+
+
+# ------------------------------------------------------------------ PKCS#10 (RFC 2986), names, strings
+
+
+@sequence
+class CertificationRequestInfo:
+    version: int
+    subject: TLV
+    spki: TLV
+    # Not optional in RFC 2986, and yet left out by some.
+    attributes: Annotated[list[TLV] | None, Implicit(0)]
+
+
+@sequence
+class CertificationRequest:
+    info: TLV
+    signature_algorithm: TLV
+    signature: BitString
+
+
+@sequence
+class RequestAttribute:
+    # `values` is a SET OF; as a TLV its order does not matter (the signature covers it as it is).
+    type: ObjectIdentifier
+    values: TLV
+
+
+@sequence
+class AttributeTypeAndValue:
+    type: ObjectIdentifier
+    value: TLV
+
+
+@sequence
+class OtherName:
+    type: ObjectIdentifier
+    value: Annotated[TLV, Explicit(0)]
+
+
+@sequence
+class _Elements:
+    items: Annotated[list[TLV], Implicit(0)]
+
+
+def elements(container: TLV, what: str) -> list[TLV]:
+    """What is in a SEQUENCE or SET, in the order it is there.
+
+    :raises DecodeError: `container` is neither, or its content is not DER; `what` names it.
+    """
+    if container.tag_bytes not in (b"0", b"1"):
+        raise DecodeError(f"the {what} is not a SEQUENCE or SET")
+    try:
+        return decode_der(_Elements, element(0x30, retag(container, 0xA0))).items
+    except ValueError as exc:
+        raise DecodeError(f"the {what} is malformed: {_first_line(exc)}") from exc
+
+
+UTF8_STRING = 0x0C
+PRINTABLE_STRING = 0x13
+BMP_STRING = 0x1E
+UNIVERSAL_STRING = 0x1C
+
+# NumericString, PrintableString, T61String, IA5String, VisibleString, GeneralString.
+_BYTE_STRINGS = frozenset((0x12, PRINTABLE_STRING, 0x14, 0x16, 0x1A, 0x1B))
+_WIDE_STRINGS = {BMP_STRING: "utf-16-be", UNIVERSAL_STRING: "utf-32-be", UTF8_STRING: "utf-8"}
+
+
+def string_value(string: TLV, what: str) -> str:
+    """The text of an ASN.1 string of any type (Q19).
+
+    The 8-bit types are read as UTF-8 where that is possible and as Latin-1 elsewhere: encoders put
+    both into all of them.
+
+    :raises DecodeError: it is not a string, or its bytes are not of its type; `what` names it.
+    """
+    tag = tag_of(string)
+    if tag & 0xE0 == 0x20 and tag not in (0x30, 0x31):
+        string = _chunked(string)
+        tag = tag_of(string)
+    data = bytes(string.data)
+    try:
+        if tag in _WIDE_STRINGS:
+            return data.decode(_WIDE_STRINGS[tag])
+    except UnicodeDecodeError as exc:
+        raise DecodeError(
+            f"the {what} is not valid {_WIDE_STRINGS[tag].upper()}, as its string type says"
+        ) from exc
+    if tag not in _BYTE_STRINGS:
+        raise DecodeError(f"the {what} is not a string: its ASN.1 tag is 0x{tag:02x}")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _chunked(string: TLV) -> TLV:
+    return tlv(to_der(encode_der(string)))
