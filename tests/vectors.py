@@ -108,11 +108,11 @@ class Conversation:
     @property
     def requester_key(self) -> RSAPrivateKey:
         """Signs the request and decrypts the reply."""
-        return _rsa_key(self._requester / "requester.key.pem", "entity.key.pem")
+        return _rsa_key(self._requester("requester.key.pem", "entity.key.pem"))
 
     @property
     def requester_certificate(self) -> x509.Certificate:
-        return _certificates(self._requester / "requester.cert.pem", "issued.pem")[0]
+        return _certificates(self._requester("requester.cert.pem", "issued.pem"))[0]
 
     @property
     def entity_key(self) -> RSAPrivateKey | EllipticCurvePrivateKey:
@@ -125,12 +125,10 @@ class Conversation:
         path = self.folder / "issued.pem"
         return _certificates(path) if path.exists() else ()
 
-    @property
-    def _requester(self) -> Path:
-        # Queries and the renewal were made with the certificate from enrol-success.
-        if (self.folder / "requester.key.pem").exists():
-            return self.folder
-        return self.folder.parent / "enrol-success"
+    def _requester(self, own: str, got: str) -> Path:
+        # Queries were made with what enrol-success got.
+        path = self.folder / own
+        return path if path.exists() else self.folder.parent / "enrol-success" / got
 
 
 @functools.cache
@@ -183,8 +181,8 @@ def _message(path: Path) -> Message:
     return Message(path.read_bytes(), layer("layer2-enveloped"), layer("layer3-plain"))
 
 
-def _rsa_key(path: Path, instead: str = "") -> RSAPrivateKey:
-    key = _key(path if path.exists() or not instead else path.with_name(instead))
+def _rsa_key(path: Path) -> RSAPrivateKey:
+    key = _key(path)
     assert isinstance(key, RSAPrivateKey)
     return key
 
@@ -197,7 +195,5 @@ def _key(path: Path) -> RSAPrivateKey | EllipticCurvePrivateKey:
 
 
 @functools.cache
-def _certificates(path: Path, instead: str = "") -> tuple[x509.Certificate, ...]:
-    if instead and not path.exists():
-        path = path.with_name(instead)
+def _certificates(path: Path) -> tuple[x509.Certificate, ...]:
     return tuple(x509.load_pem_x509_certificates(path.read_bytes()))
