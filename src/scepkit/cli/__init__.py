@@ -1,0 +1,26 @@
+"""The command line, `scepkit`.
+
+Here is only the door.  The rules of this package:
+
+- stdout carries the result and nothing else (`output`).
+- Everything else goes to stderr with the prefix ``scepkit: ``, no capital, no full stop.
+- A question goes to the terminal itself, never to a pipe (`terminal`).
+- An error may be followed by one ``scepkit: hint: ...`` that says what to type next (`failures`).
+- A command imports what it needs when it runs: `scepkit --help` loads neither cryptography nor the
+  client, and `scepkit enrol` is to cost no more than twice the import of ``cryptography.x509``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `scepkit` and return its exit code.
+
+    Args:
+        args: the words after the program's name; those of the process when None.
+    """
+    from scepkit.cli.program import run
+
+    return run(args)

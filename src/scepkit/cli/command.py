@@ -1,0 +1,129 @@
+"""How a command of `scepkit` is declared: options in sections, an example at the end of its help.
+
+The rule of this file: every option can also be set by an environment variable, SCEPKIT_ and the
+name of the option, the same for all commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from scepkit.cli.output import Output
+
+ENVIRONMENT = "SCEPKIT"
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class SectionOption(click.Option):
+    """An option that says under which heading of the help it stands."""
+
+    def __init__(self, *args: Any, section: str = "", **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.section = section
+
+
+class ScepCommand(click.Command):
+    """A command whose help shows its options by section and ends with an example."""
+
+    def __init__(self, *args: Any, example: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.example = example
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list of options for each section, in the order of their declaration."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            # The arguments are in the text above; newer versions of click would list them too.
+            if record is not None and isinstance(parameter, click.Option):
+                heading = getattr(parameter, "section", "") or "Other options"
+                sections.setdefault(heading, []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records, col_max=34)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example as it stands: its lines are to be copied."""
+        write_example(formatter, self.example)
+
+
+def write_example(formatter: click.HelpFormatter, example: str) -> None:
+    """Write the section that ends every help."""
+    with formatter.section("Example"):
+        for line in example.strip().splitlines():
+            formatter.write(f"  {line}\n")
+
+
+def option(*names: str, section: str, environment: bool = True, **attributes: Any) -> Decorator:
+    """Declare an option under the heading `section`, and its environment variable."""
+    if environment:
+        attributes["envvar"] = environment_variable(names)
+    return click.option(*names, cls=SectionOption, section=section, **attributes)
+
+
+def environment_variable(names: Sequence[str]) -> str:
+    """The variable for an option of these names: ``SCEPKIT_CA_CERT`` for ``--ca-cert``."""
+    long = next(name for name in names if name.startswith("--"))
+    return ENVIRONMENT + long.removeprefix("-").replace("-", "_").upper()
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Several option declarations as one, in reading order."""
+
+    def apply(function: Callable[..., Any]) -> Callable[..., Any]:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command.
+
+    The function gets an `Output` as its first argument, then its arguments and options by name.
+    What it returns is the exit code; None is 0.
+    """
+
+    def declare(function: Callable[..., Any]) -> click.Command:
+        def start(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
+            if quiet and verbose:
+                raise click.UsageError("--quiet and --verbose contradict each other")
+            out = Output(as_json=as_json, quiet=quiet, verbosity=verbose)
+            if not verbose:
+                return function(out, **values)
+            from scepkit.cli.tracing import logging_to_stderr
+
+            with logging_to_stderr(verbose):
+                return function(out, **values)
+
+        start.__doc__ = function.__doc__
+        start.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        decorated = output_options(start)
+        return click.command(
+            name,
+            cls=ScepCommand,
+            example=example,
+            context_settings={
+                "help_option_names": ["-h", "--help"],
+                "max_content_width": 100,
+            },
+        )(decorated)
+
+    return declare
+
+
+_OUTPUT = "Output"
+
+output_options = together(
+    option("--json", "as_json", is_flag=True, section=_OUTPUT,
+           help="Write one JSON object to stdout, also when the command fails."),
+    option("-q", "--quiet", is_flag=True, section=_OUTPUT,
+           help="Say nothing on stderr but errors."),
+    option("-v", "--verbose", count=True, section=_OUTPUT,
+           help="Say each step on stderr; -vv adds HTTP headers and an outline of each message."),
+)  # fmt: skip

@@ -1,0 +1,124 @@
+"""The options that several commands share, by section of the help.
+
+The rule of this file: an option means the same in every command that has it.
+"""
+
+from __future__ import annotations
+
+import click
+
+from scepkit.cli.command import option, together
+
+CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "des-ede3-cbc"]
+DIGESTS = ["sha1", "sha256", "sha384", "sha512"]
+
+_TRUST = "Trust (one of these, or scepkit asks at the terminal)"
+_CHALLENGE = "Challenge"
+_KEY = "Key"
+_PROTOCOL = "Protocol"
+_HTTP = "HTTP"
+_FILES = "Files"
+_WAITING = "Waiting"
+
+profile_option = option(
+    "--profile", metavar="NAME", section=_PROTOCOL,
+    help="The CA or profile to ask for, where a server has several (`message=` of GetCACert).",
+)  # fmt: skip
+
+trust_options = together(
+    option("--ca-fingerprint", metavar="ALGORITHM:HEX", section=_TRUST,
+           help="Trust the CA whose certificate has this fingerprint: sha256, sha512 or sha1. "
+                "Colons and case do not matter."),
+    option("--ca-cert", metavar="FILE", section=_TRUST,
+           help="Trust the CA certificates in FILE."),
+    option("--insecure-trust-on-first-use", is_flag=True, section=_TRUST,
+           help="Trust whoever answers. Anyone on the path can then be your CA and read your "
+                "challenge."),
+    option("--ra-cert", "ra_certs", metavar="FILE", multiple=True, section=_TRUST,
+           help="Also accept the certificates in FILE as RA certificates of this CA, for an RA "
+                "whose certificate does not say that it is one."),
+)  # fmt: skip
+
+protocol_options = together(
+    profile_option,
+    option("--cipher", type=click.Choice(CIPHERS), section=_PROTOCOL,
+           help="Encrypt with this cipher. Default: AES-128, or 3DES where the CA has no AES."),
+    option("--digest", type=click.Choice(DIGESTS), section=_PROTOCOL,
+           help="Sign with this digest. Default: SHA-256, or what the CA has."),
+    option("--oaep", is_flag=True, section=_PROTOCOL,
+           help="Encrypt the content key with RSA-OAEP instead of RSA PKCS #1 v1.5."),
+    option("--accept-legacy-replies", is_flag=True, section=_PROTOCOL,
+           help="Read replies in single DES or signed with MD5. Some servers know nothing else; "
+                "requests never use either."),
+)  # fmt: skip
+
+http_options = together(
+    option("--get", "force_get", is_flag=True, section=_HTTP,
+           help="Send messages with GET even if the CA announces POST."),
+    option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30.0,
+           show_default=True, metavar="SECONDS", section=_HTTP,
+           help="Give up on one HTTP exchange after this long."),
+    option("--proxy", metavar="URL", section=_HTTP,
+           help="Use this proxy instead of HTTP_PROXY and HTTPS_PROXY; empty for none."),
+    option("--tls-ca", metavar="FILE", section=_HTTP,
+           help="Verify an https server with the CA certificates in FILE. This does not make "
+                "any of them the SCEP CA."),
+    option("--tls-cert", metavar="FILE", section=_HTTP,
+           help="Present this certificate to an https server."),
+    option("--tls-key", metavar="FILE", section=_HTTP,
+           help="The key of --tls-cert, when it is not in the same file."),
+    option("--tls-host-name", metavar="NAME", section=_HTTP,
+           help="The name the https server's certificate must have, instead of the URL's."),
+    option("--basic-auth-file", metavar="FILE", section=_HTTP,
+           help="Log in to the HTTP server with the user:password in FILE; `-` is stdin."),
+)  # fmt: skip
+
+challenge_options = together(
+    option("--challenge-file", metavar="FILE", section=_CHALLENGE,
+           help="Send the challengePassword in FILE; `-` is stdin. SCEPKIT_CHALLENGE can hold "
+                "it too."),
+    option("--challenge", metavar="TEXT", environment=False, section=_CHALLENGE,
+           help="Send TEXT as challengePassword. Everyone on this machine can see it with `ps`."),
+    option("--ask-challenge", is_flag=True, section=_CHALLENGE,
+           help="Ask for the challengePassword at the terminal."),
+)  # fmt: skip
+
+key_password_option = option(
+    "--key-password-file", metavar="FILE", section=_KEY,
+    help="The password of an encrypted key, and of a key that is made here; `-` is stdin. "
+         "SCEPKIT_KEY_PASSWORD can hold it too. Otherwise scepkit asks at the terminal.",
+)  # fmt: skip
+
+key_type_option = option(
+    "--key-type", metavar="TYPE", section=_KEY,
+    help="Make a key of this type: rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384 or ec:p521.",
+)  # fmt: skip
+
+signer_options = together(
+    option("--signer-cert", metavar="FILE", section="Signer",
+           help="Sign as the owner of this certificate instead of with a self-signed one. More "
+                "certificates in FILE are sent along as its chain."),
+    option("--signer-key", metavar="FILE", section="Signer",
+           help="The key of --signer-cert, when it is not in the same file."),
+)  # fmt: skip
+
+p12_options = together(
+    option("--p12", metavar="FILE", section=_FILES,
+           help="Also write key, certificate and chain to FILE as PKCS #12."),
+    option("--p12-password-file", metavar="FILE", section=_FILES,
+           help="The password of --p12; `-` is stdin. SCEPKIT_P12_PASSWORD can hold it too. "
+                "Otherwise scepkit asks at the terminal."),
+)  # fmt: skip
+
+wait_option = option(
+    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", section=_WAITING,
+    help="When the request is pending, poll for at most this long before giving up with exit "
+         "code 3.",
+)  # fmt: skip
+
+out_options = together(
+    option("--out", metavar="FILE", section=_FILES,
+           help="Write to FILE; `-` is stdout, and the default."),
+    option("--outform", type=click.Choice(["pem", "der"]), default="pem", show_default=True,
+           section=_FILES, help="The form to write in."),
+)  # fmt: skip

@@ -1,0 +1,112 @@
+"""Secrets come from a file, from the environment or from the terminal.
+
+The rule of this file: a secret is in no error text and in no log line, and is never asked for
+where nobody can answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from scepkit.cli.failures import Unfit
+from scepkit.cli.output import STDIO
+from scepkit.cli.terminal import ask_secret, has_terminal
+
+# Longer is no password but the wrong file.
+_LONGEST = 4096
+
+
+def read_secret_file(option: str, path: str) -> str:
+    """The only line of the file `path`, or of stdin for ``-``.
+
+    Args:
+        option: the option that named the file, for the error's text.
+        path: the file.
+
+    Raises:
+        Unfit: the file is empty, has several lines, or is not UTF-8 text.
+        OSError: the file cannot be read.
+    """
+    data = read_input(path, limit=_LONGEST)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        message = f"{option} {path}: not UTF-8 text (byte {error.start})"
+        raise Unfit(message, path=path) from None
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if "\n" in secret:
+        lines = secret.count("\n") + 1
+        raise Unfit(f"{option} {path}: {lines} lines, where one was expected", path=path)
+    if not secret:
+        raise Unfit(f"{option} {path}: the file is empty", path=path)
+    return secret
+
+
+def read_input(path: str, *, limit: int) -> bytes:
+    """The bytes of a file, or of stdin for ``-``.
+
+    Raises:
+        Unfit: there are more than `limit`.
+        OSError: the file cannot be read.
+    """
+    if path == STDIO:
+        data = sys.stdin.buffer.read(limit + 1)
+    else:
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    if len(data) > limit:
+        raise Unfit(f"{path}: longer than {limit} bytes", path=path)
+    return data
+
+
+def only_one_from_stdin(**options: str | None) -> None:
+    """Refuse two options that would both read stdin.
+
+    Raises:
+        click.UsageError: more than one of `options` is ``-``.
+    """
+    names = ["--" + name.replace("_", "-") for name, value in options.items() if value == STDIO]
+    if len(names) > 1:
+        raise click.UsageError(f"{' and '.join(names)} cannot both be read from stdin")
+
+
+def challenge_password(
+    *, challenge_file: str | None, challenge: str | None, ask_challenge: bool
+) -> str | None:
+    """The challengePassword the options and the environment give, or None.
+
+    Raises:
+        click.UsageError: two options give one, or there is nobody to ask.
+    """
+    given = [
+        name
+        for name, is_given in (
+            ("--challenge-file", challenge_file is not None),
+            ("--challenge", challenge is not None),
+            ("--ask-challenge", ask_challenge),
+        )
+        if is_given
+    ]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)}: give only one of them")
+    if challenge_file is not None:
+        return read_secret_file("--challenge-file", challenge_file)
+    if challenge is not None:
+        return challenge
+    if ask_challenge:
+        if not has_terminal():
+            raise click.UsageError("--ask-challenge needs a terminal; use --challenge-file")
+        return ask_secret("challenge password")
+    # An empty variable is one that is not set: that is how most tools unset it.
+    return os.environ.get("SCEPKIT_CHALLENGE") or None
+
+
+def file_password(option: str, path: str | None, variable: str) -> bytes | None:
+    """The password that the option or the environment gives for a key file or a PKCS #12."""
+    if path is not None:
+        return read_secret_file(option, path).encode()
+    value = os.environ.get(variable)
+    return value.encode() if value else None

@@ -1,0 +1,161 @@
+"""The program `scepkit`: its commands, and how it ends.
+
+The rule of this file: no command is imported before it is called.  So their one-line summaries
+stand here; a test compares them with the commands' own help.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scepkit.cli.command import write_example
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+# name: (module and object, summary)
+COMMANDS = {
+    "caps": ("scepkit.cli.caps:caps", "Show what a CA says it can do."),
+    "ca": ("scepkit.cli.ca:ca", "Show a CA's certificates and their fingerprints."),
+    "enrol": ("scepkit.cli.enrol:enrol", "Obtain a certificate."),
+    "poll": ("scepkit.cli.poll:poll", "Ask again for a certificate that was pending."),
+    "renew": ("scepkit.cli.renew:renew", "Replace a certificate before it expires."),
+    "cert": ("scepkit.cli.lookup:cert", "Fetch an issued certificate by its serial number."),
+    "crl": ("scepkit.cli.lookup:crl", "Fetch the CRL that covers a certificate."),
+    "next-ca": ("scepkit.cli.lookup:next_ca", "Fetch the CA's next certificate before a rollover."),
+    "inspect": ("scepkit.cli.inspect:inspect", "Decode a SCEP message, and say what is odd in it."),
+    "completion": ("scepkit.cli.completion:completion", "Print a shell completion script."),
+}
+ALIASES = {"enroll": "enrol"}
+
+_HELP = """Obtain, poll for, renew and look up certificates over SCEP (RFC 8894).
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done or nothing to do, 2 wrong
+usage, 3 pending, 4 refused by the CA, 5 server not reached, 6 trust or signature failure, 7 key
+or file problem, 1 anything else. Every option can also be set by an environment variable:
+SCEPKIT_CA_FINGERPRINT for --ca-fingerprint, and so on."""
+
+_EXAMPLE = """
+scepkit ca http://scep.example.com/scep
+scepkit enrol http://scep.example.com/scep --subject CN=router1,O=Acme \\
+    --ca-fingerprint sha256:2C:F2:4D:...:98:24 --challenge-file challenge.txt
+"""
+
+
+class Program(click.Group):
+    """A group of commands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command called `cmd_name`, if there is one."""
+        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
+        if entry is None:
+            return None
+        from importlib import import_module
+
+        module, _, name = entry[0].partition(":")
+        loaded = getattr(import_module(module), name)
+        assert isinstance(loaded, click.Command)
+        return loaded
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the summaries without importing the commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """End the help with an example."""
+        write_example(formatter, _EXAMPLE)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without importing the commands."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(name, help=summary)
+            for name, (_, summary) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        from scepkit import __version__
+
+        sys.stdout.write(f"scepkit {__version__}\n")
+        ctx.exit()
+
+
+program = Program(
+    name="scepkit",
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_show_version,
+            help="Show the version.",
+        )
+    ],
+)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command that `args` name; return the exit code."""
+    words = list(sys.argv[1:] if args is None else args)
+    try:
+        code: Any = program.main(words, prog_name="scepkit", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _reader_gone()
+    except Exception as error:
+        return _fail(error, words)
+    except KeyboardInterrupt as error:
+        return _fail(error, words)
+    return int(code or 0)
+
+
+def _fail(error: BaseException, words: list[str]) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return 2
+    from scepkit.cli.failures import ExitCode, report
+
+    try:
+        code = report(error, as_json=_wants_json(words))
+    except BrokenPipeError:
+        return _reader_gone()
+    if code is ExitCode.UNEXPECTED and _wants_traceback(words):
+        import traceback
+
+        traceback.print_exception(error)
+    return int(code)
+
+
+def _reader_gone() -> int:
+    # As when a signal ends a program in a pipeline (`scepkit ... | head`): no complaint.
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    return 141
+
+
+def _wants_json(words: list[str]) -> bool:
+    # Asked of the words, because the usage may be what is wrong.
+    return "--json" in words or os.environ.get("SCEPKIT_JSON", "") not in {"", "0", "false", "no"}
+
+
+def _wants_traceback(words: list[str]) -> bool:
+    return words.count("-v") + words.count("--verbose") > 1 or any(
+        word.startswith("-vv") for word in words
+    )
