@@ -1,0 +1,30 @@
+"""A certificate authority without HTTP, database or clock.
+
+`profile` says what certificates may contain, `template` measures a request against that,
+`authority` signs certificates and CRLs,
+`hierarchy` makes CAs and RAs.  Serial numbers, CRL numbers and the time are arguments, so
+that whoever calls can make them durable first.
+"""
+
+from scepkit.ca.altnames import AltNameRules
+from scepkit.ca.authority import CaIssuer, Revocation
+from scepkit.ca.hierarchy import make_ca, make_intermediate, make_next_ca, make_ra_certificate
+from scepkit.ca.keys import CertifiableKey, KeyRules
+from scepkit.ca.profile import CertificateProfile
+from scepkit.ca.template import CertificateTemplate, ProfileRefusal, template_for
+
+__all__ = [
+    "AltNameRules",
+    "CaIssuer",
+    "CertifiableKey",
+    "CertificateProfile",
+    "CertificateTemplate",
+    "KeyRules",
+    "ProfileRefusal",
+    "Revocation",
+    "make_ca",
+    "make_intermediate",
+    "make_next_ca",
+    "make_ra_certificate",
+    "template_for",
+]
