@@ -236,7 +236,8 @@ class RequestRejectedError(ScepError):
     """The CA answered a query (GetCert, GetCRL) with FAILURE.
 
     Attributes:
-        fail_info: the reason; a plain int when it is not one of RFC 8894's five.
+        fail_info: the reason; a plain int when it is not one of RFC 8894's five, None when the CA
+            gave none.
         fail_info_text: the CA's own words, or "".
         transaction_id: the transactionID of the exchange.
     """
@@ -245,7 +246,7 @@ class RequestRejectedError(ScepError):
         self,
         message: str,
         *,
-        fail_info: FailInfo | int,
+        fail_info: FailInfo | int | None,
         fail_info_text: str = "",
         transaction_id: str = "",
         hint: str = "",

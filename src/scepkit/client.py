@@ -1,0 +1,396 @@
+"""The client: `Client` and `AsyncClient`, two drivers over the conversations in `core.flows`.
+
+Rule of this file: no protocol logic.  A driver performs steps (send, wait, ask the verifier) and
+hands the answers back; what they mean is decided in `core`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from cryptography import x509
+
+from scepkit.core import flows
+from scepkit.core.ca_certificates import CaCertificates
+from scepkit.core.capabilities import Capabilities
+from scepkit.core.certificates import PrivateKey
+from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
+from scepkit.core.enrolment import (
+    EnrolmentResult,
+    Pending,
+    PollPolicy,
+    Requester,
+    self_signed_requester,
+)
+from scepkit.core.flows import Flow, KnownCa, Preferences, Started, Step, VerifyCa, Wait
+from scepkit.core.http import HttpRequest, parse_endpoint
+from scepkit.core.trust import CaOffer, CaVerifier
+from scepkit.errors import InputError, TransportError
+from scepkit.transport import AsyncTransport, HttpOptions, HttpTransport, Transport
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: Called just before an enrolment request leaves, with what is needed to resume it.
+OnStarted = Callable[[Pending], None]
+#: Called before each wait of a poll loop, with the seconds and the number of the coming poll.
+OnWait = Callable[[float, int], None]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class _Operations:
+    """What both clients share: their settings, and the flow of each operation."""
+
+    def __init__(
+        self, url: str, trust: CaVerifier, preferences: Preferences | None
+    ) -> None:
+        self._endpoint = parse_endpoint(url)
+        self._trust = trust
+        self._preferences = preferences or Preferences()
+        self._known: dict[str | None, KnownCa] = {}
+
+    @property
+    def url(self) -> str:
+        """The normalised URL of the SCEP service."""
+        return self._endpoint.url
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._endpoint}>"
+
+    def _learn(self, profile: str | None) -> Flow[KnownCa]:
+        return flows.learn_ca(
+            self._endpoint, profile, self._preferences, _now(), self._known.get(profile)
+        )
+
+    def _vouched(self, step: VerifyCa) -> x509.Certificate:
+        anchor = self._trust(step.offer)
+        log.info(
+            "CA verified url=%s profile=%r subject=%r",
+            self._endpoint,
+            step.offer.profile,
+            step.offer.ca.subject.rfc4514_string(),
+        )
+        return anchor
+
+    def _pending_belongs_here(self, pending: Pending) -> None:
+        if pending.url != self._endpoint.url:
+            raise InputError(
+                f"this enrolment was sent to {pending.url}, and this client talks to "
+                f"{self._endpoint.url}",
+                hint="make the client with the URL of the enrolment",
+            )
+
+
+def _parsed(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
+    if isinstance(csr, bytes):
+        return read_csr(csr)
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return read_csr(csr.public_bytes(Encoding.DER))
+
+
+def _requester(parsed: ParsedCsr, key: PrivateKey, requester: Requester | None) -> Requester:
+    if requester is not None:
+        return requester
+    return self_signed_requester(
+        x509.load_der_x509_csr(parsed.der), key, now=_now()
+    )
+
+
+class Client(_Operations):
+    """A SCEP client for one service; safe to share between threads.
+
+    Certificates and capabilities of the CA are fetched and verified once per profile and kept;
+    `refresh` forgets them.  So a first enrolment takes three HTTP requests, each further one takes
+    one.  Use it as a context manager, or `close` it, to close its connections.
+
+    :param url: http or https URL of the SCEP service; without a path, ``/cgi-bin/pkiclient.exe``
+        (RFC 8894 section 4.1).
+    :param trust: decides which CA certificate is believed; asked before anything secret is sent.
+    :param http: timeouts, proxy, TLS and authentication of the built-in transport.
+    :param transport: another way to move HTTP messages, instead of `http`.
+    :param preferences: algorithms and leniencies other than "as the CA announces".
+    :raises InputError: the URL is not one.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        trust: CaVerifier,
+        http: HttpOptions | None = None,
+        transport: Transport | None = None,
+        preferences: Preferences | None = None,
+    ) -> None:
+        super().__init__(url, trust, preferences)
+        if http is not None and transport is not None:
+            raise InputError("give http options or a transport, not both")
+        self._transport = transport or HttpTransport(http or HttpOptions())
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; a later call opens new ones."""
+        self._transport.close()
+
+    # -------------------------------------------------------------- about the CA
+
+    def get_ca_certificates(self, profile: str | None = None) -> CaCertificates:
+        """The CA's authenticated certificates and their roles (GetCACert, RFC 8894 section 4.2).
+
+        :raises TrustError: the verifier vouches for none of them, or they do not hang together.
+        :raises TransportError: the server was not reached.
+        :raises DecodeError: it sent something that holds no certificate.
+        """
+        return self._ca(profile).certificates
+
+    def get_capabilities(self, profile: str | None = None) -> Capabilities:
+        """What the CA announces (GetCACaps, RFC 8894 section 3.5); asked anew, needs no trust.
+
+        :raises TransportError: the server was not reached.
+        """
+        return self._run(flows.get_capabilities(self._endpoint, profile))
+
+    def fetch_ca_offer(self, profile: str | None = None) -> CaOffer:
+        """The certificates the server offers, *not* authenticated: for showing, not for using.
+
+        :raises TransportError: the server was not reached.
+        :raises DecodeError: it sent something that holds no certificate.
+        """
+        return self._run(flows.fetch_offer(self._endpoint, profile))
+
+    def get_next_ca_certificates(
+        self, profile: str | None = None
+    ) -> tuple[x509.Certificate, ...]:
+        """The CA's next certificates, vouched for by the present ones (RFC 8894 section 4.7).
+
+        :raises NotSupportedError: the CA does not announce GetNextCACert.
+        :raises SignatureError: they are not signed by the present CA.
+        """
+        return self._run(flows.get_next_ca(self._ca(profile), _now()))
+
+    def refresh(self, profile: str | None = None) -> None:
+        """Fetch and verify the CA's certificates and capabilities again.
+
+        :raises TrustError: the verifier no longer vouches, or the CA announces less than before.
+        """
+        with self._lock:
+            self._known[profile] = self._run(self._learn(profile))
+
+    # -------------------------------------------------------------- certificates
+
+    def enrol(
+        self,
+        csr: x509.CertificateSigningRequest | bytes,
+        key: PrivateKey,
+        *,
+        requester: Requester | None = None,
+        profile: str | None = None,
+        challenge: str | None = None,
+        on_started: OnStarted | None = None,
+    ) -> EnrolmentResult:
+        """Ask for a certificate (PKCSReq or RenewalReq, RFC 8894 section 4.3).
+
+        :param csr: the certificate request; bytes are PKCS#10 in DER or PEM.
+        :param key: the private key of the CSR.
+        :param requester: an existing certificate and key to ask with; by default a self-signed
+            certificate with the CSR's subject and key is made (RFC 8894 section 2.3).
+        :param challenge: the shared secret that protects messages where a key is not RSA; by
+            default the challengePassword of the CSR.
+        :param on_started: called with a `Pending` just before the request leaves; store it, and an
+            enrolment whose answer was lost can be resumed with `poll` (RFC 8894 section 5.2
+            prefers a new enrolment, which needs no stored state).
+        :returns: `Issued`, `Pending` or `Rejected`.
+        :raises TrustError, TransportError, ProtocolError: see `scepkit.errors`.
+        """
+        parsed = _parsed(csr)
+        asking = _requester(parsed, key, requester)
+        flow = flows.enrol(self._ca(profile), parsed, asking, _now(), challenge=challenge)
+        return self._run(flow, on_started=on_started)
+
+    def poll(
+        self, pending: Pending, key: PrivateKey, *, challenge: str | None = None
+    ) -> EnrolmentResult:
+        """Ask once how a pending enrolment stands (CertPoll, RFC 8894 section 4.4).
+
+        :param key: the private key that signed the request: for a first enrolment the CSR's, for a
+            renewal the *old* one.
+        :param challenge: the challengePassword, where that key is not RSA.
+        :raises InputError: `pending` belongs to another URL, or `key` to another request.
+        """
+        requester = self._resume(pending, key)
+        flow = flows.poll(
+            self._ca(pending.profile), pending, requester, _now(), challenge=challenge
+        )
+        return self._run(flow)
+
+    def wait(
+        self,
+        pending: Pending,
+        key: PrivateKey,
+        policy: PollPolicy | None = None,
+        *,
+        challenge: str | None = None,
+        on_wait: OnWait | None = None,
+    ) -> EnrolmentResult:
+        """Poll until the CA decides, or until the policy's limits: then the last `Pending`.
+
+        :param on_wait: called before each wait with its seconds and the number of the coming poll.
+        """
+        requester = self._resume(pending, key)
+        flow = flows.poll_until_done(
+            self._ca(pending.profile),
+            pending,
+            requester,
+            _now(),
+            policy or PollPolicy(),
+            challenge=challenge,
+        )
+        return self._run(flow, on_wait=on_wait)
+
+    def renew(
+        self,
+        requester: Requester,
+        new_key: PrivateKey,
+        *,
+        csr: x509.CertificateSigningRequest | bytes | None = None,
+        profile: str | None = None,
+        challenge: str | None = None,
+        on_started: OnStarted | None = None,
+    ) -> EnrolmentResult:
+        """Renew a certificate: RenewalReq if the CA announces Renewal, else PKCSReq signed by it.
+
+        :param requester: the certificate to renew and its key.
+        :param new_key: the key of the new certificate; the old key again is allowed (RFC 8894
+            section 2.5 prefers a new one).
+        :param csr: a request for `new_key`; by default one with the old subject, SANs and extended
+            key usage is made.
+        :param challenge: sent as challengePassword in the CSR made here; most CAs want none in a
+            renewal (RFC 8894 section 2.4), NDES and step-ca do.
+        """
+        parsed = _parsed(
+            csr or renewal_csr(requester.certificate, new_key, challenge=challenge)
+        )
+        flow = flows.enrol(self._ca(profile), parsed, requester, _now(), challenge=challenge)
+        return self._run(flow, on_started=on_started)
+
+    def get_certificate(
+        self,
+        serial_number: int,
+        requester: Requester,
+        *,
+        issuer: x509.Name | None = None,
+        profile: str | None = None,
+        challenge: str | None = None,
+    ) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+        """Look up an issued certificate and its chain (GetCert, RFC 8894 section 4.5).
+
+        :param issuer: the issuer's name; by default this CA's.
+        :raises RequestRejectedError: the CA refused, or knows no such certificate.
+        """
+        flow = flows.get_certificate(
+            self._ca(profile),
+            serial_number,
+            requester,
+            _now(),
+            issuer=_name(issuer),
+            challenge=challenge,
+        )
+        return self._run(flow)
+
+    def get_crl(
+        self,
+        serial_number: int,
+        requester: Requester,
+        *,
+        issuer: x509.Name | None = None,
+        profile: str | None = None,
+        challenge: str | None = None,
+    ) -> x509.CertificateRevocationList:
+        """Get the newest CRL that covers a certificate (GetCRL, RFC 8894 section 4.6).
+
+        A CRL distribution point in the certificate, when there is one, is the better way (RFC 8894
+        section 2.7).
+
+        :param serial_number: of the certificate whose revocation status is wanted.
+        :param issuer: that certificate's issuer; by default this CA's name.
+        :raises RequestRejectedError: the CA refused.
+        """
+        flow = flows.get_crl(
+            self._ca(profile),
+            serial_number,
+            requester,
+            _now(),
+            issuer=_name(issuer),
+            challenge=challenge,
+        )
+        return self._run(flow)
+
+    # -------------------------------------------------------------- driving
+
+    def _resume(self, pending: Pending, key: PrivateKey) -> Requester:
+        self._pending_belongs_here(pending)
+        return pending.requester_with(key)
+
+    def _ca(self, profile: str | None) -> KnownCa:
+        known = self._known.get(profile)
+        if known is None:
+            with self._lock:
+                known = self._known.get(profile)
+                if known is None:
+                    known = self._known[profile] = self._run(self._learn(profile))
+        return known
+
+    def _run(
+        self,
+        flow: Flow[T],
+        *,
+        on_started: OnStarted | None = None,
+        on_wait: OnWait | None = None,
+    ) -> T:
+        """Perform the steps of a flow until it returns."""
+        answer: flows.Answer = None
+        failure: TransportError | None = None
+        while True:
+            try:
+                step: Step = flow.throw(failure) if failure else flow.send(answer)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            answer = failure = None
+            match step:
+                case HttpRequest():
+                    try:
+                        answer = self._transport.exchange(step)
+                    except TransportError as error:
+                        failure = error
+                case VerifyCa():
+                    answer = self._vouched(step)
+                case Wait(seconds, poll):
+                    if on_wait is not None:
+                        on_wait(seconds, poll)
+                    time.sleep(seconds)
+                    answer = _now()
+                case Started(pending):
+                    if on_started is not None:
+                        on_started(pending)
+
+
+def _name(name: x509.Name | None) -> bytes | None:
+    return None if name is None else name.public_bytes()

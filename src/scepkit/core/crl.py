@@ -1,0 +1,52 @@
+"""Reading a CRL that a CA handed out, and checking that it is the CA's.
+
+The rule of this file: a CRL is returned only when its signature was verified with the key of an
+authenticated CA certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
+from scepkit.core.ca_certificates import CaCertificates
+from scepkit.core.certificates import view_of
+from scepkit.errors import DecodeError, SignatureError
+
+
+def read_crl(
+    crls: Sequence[bytes], ca: CaCertificates, *, issuer: bytes
+) -> x509.CertificateRevocationList:
+    """The newest CRL of `issuer` (a Name in DER) among some, verified.
+
+    RFC 8894 section 4.6 wants a CA to send just the newest; some send several.
+
+    :raises DecodeError: there is none, or one cannot be read.
+    :raises SignatureError: none is signed by an authenticated certificate of the issuer.
+    """
+    if not crls:
+        raise DecodeError("the CA says SUCCESS, but its reply has no CRL")
+    try:
+        loaded = [x509.load_der_x509_crl(der) for der in crls]
+    except ValueError as exc:
+        raise DecodeError(f"the CRL in the reply cannot be read: {exc}") from exc
+    keys = [one for one in ca.certificates if view_of(one).subject == issuer]
+    good = [crl for crl in loaded if any(_signed_by(crl, issuer_cert) for issuer_cert in keys)]
+    if not good:
+        raise SignatureError(
+            "the CRL in the reply is not signed by the CA that was asked for",
+            signer=loaded[0].issuer.rfc4514_string(),
+        )
+    return max(good, key=lambda crl: crl.last_update_utc)
+
+
+def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
+    try:
+        # `cryptography` names the key types a CRL can be signed with; the others raise.
+        return crl.issuer == issuer.subject and crl.is_signature_valid(
+            issuer.public_key()  # type: ignore[arg-type]
+        )
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+        return False
