@@ -29,7 +29,6 @@ from scepkit.core.http import (
     pki_operation_request,
     printable,
     retry_after_seconds,
-    shown_url,
 )
 from scepkit.errors import DecodeError, InputError
 
@@ -37,106 +36,6 @@ NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
 #: Its base64 has "+", "/" and "=".
 MESSAGE = b"\xfb\xef\xbe\xff\xff\xff\x00"
 BASE64 = "++++////AA=="
-
-
-# ------------------------------------------------------------------------------------ endpoints
-
-
-@pytest.mark.parametrize(
-    ("url", "normalised"),
-    [
-        ("http://ca.test", "http://ca.test/cgi-bin/pkiclient.exe"),
-        ("http://ca.test?x=1", "http://ca.test/cgi-bin/pkiclient.exe?x=1"),
-        ("http://ca.test/", "http://ca.test/"),
-        ("HTTPS://CA.Test:8443/Scep", "https://ca.test:8443/Scep"),
-        ("http://ca.test:/scep?", "http://ca.test/scep"),
-        (" http://ca.test/scep ", "http://ca.test/scep"),
-        ("http://192.0.2.7:080/scep", "http://192.0.2.7:80/scep"),
-        ("http://ca_1.test./scep", "http://ca_1.test./scep"),
-        ("http://[2001:DB8::1]:80/scep", "http://[2001:db8::1]:80/scep"),
-        ("http://[::1]", "http://[::1]/cgi-bin/pkiclient.exe"),
-        ("http://[fe80::1%eth0]/scep", "http://[fe80::1%25eth0]/scep"),
-        ("http://[fe80::1%25eth0]/scep", "http://[fe80::1%25eth0]/scep"),
-        ("http://ca.test/my ca/é%20", "http://ca.test/my%20ca/%C3%A9%20"),
-        ("http://ca.test/scep?ca=ü b", "http://ca.test/scep?ca=%C3%BC%20b"),
-    ],
-)
-def test_a_url_is_normalised(url: str, normalised: str) -> None:
-    endpoint = parse_endpoint(url)
-    assert endpoint.url == normalised
-    assert parse_endpoint(endpoint.url) == endpoint
-
-
-def test_the_parts_of_an_ipv6_url_are_without_brackets() -> None:
-    endpoint = parse_endpoint("https://[fe80::1%25eth0]:8443/scep")
-    assert (endpoint.host, endpoint.port, endpoint.path) == ("fe80::1%eth0", 8443, "/scep")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("", "empty"),
-        ("  ", "empty"),
-        ("http://ca.test/\r\nX: y", "control character"),
-        ("http://ca.test/\u2028", "control character"),
-        ("http://ca.test\x7f/", "control character"),
-        ("http://ca.test/\udcff", "control character"),
-        ("ca.test/scep", "does not start with http"),
-        ("/scep", "does not start with http"),
-        ("ftp://ca.test/scep", "not over 'ftp'"),
-        ("http://", "no host"),
-        ("http:///scep", "no host"),
-        ("http://:80/scep", "no host"),
-        ("http://ca.test/scep#x", "fragment"),
-        ("http://ca.test/scep#", "fragment"),
-        ("http://ca.test:port/", "port 'port'"),
-        ("http://ca.test:0/", "port '0'"),
-        ("http://ca.test:65536/", "port '65536'"),
-        ("http://ca.test:000080/", "port '000080'"),
-        ("http://ca.test:-1/", "port '-1'"),
-        ("http://ca.test:٣/", "port '٣'"),
-        ("http://2001:db8::1/scep", "more than one colon"),
-        ("http://[2001:db8::1/scep", "no closing bracket"),
-        ("http://[2001:db8::1]x/scep", "no closing bracket"),
-        ("http://[nonsense]/scep", "not an IPv6 address"),
-        ("http://bücher.test/", "not ASCII"),
-        ("http://ca test/", "not a host name"),
-        ("http://-ca.test/", "not a host name"),
-        ("http://" + "a" * 300 + "/", "not a host name"),
-        ("http://ca.test/scep?operation=GetCACert", "already has operation="),
-        ("http://ca.test/scep?x=1&OPERATION=", "already has operation="),
-        ("http://ca.test/scep?%6fperation=x", "already has operation="),
-        ("http://ca.test/scep?message=profile", "already has message="),
-    ],
-)
-def test_an_impossible_url_is_refused(url: str, words: str) -> None:
-    with pytest.raises(InputError, match=words):
-        parse_endpoint(url)
-
-
-def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
-    with pytest.raises(InputError, match="user name or a password") as caught:
-        parse_endpoint("http://admin:hunter2@ca.test/scep")
-    assert "hunter2" not in str(caught.value) + caught.value.hint
-    assert "basic_auth" in caught.value.hint
-
-
-def test_an_endpoint_shows_no_query_values() -> None:
-    endpoint = parse_endpoint("http://ca.test/scep?token=hunter2")
-    assert str(endpoint) == "http://ca.test/scep?token=..."
-    assert "hunter2" not in repr(endpoint)
-
-
-@given(st.text())
-def test_any_text_is_an_endpoint_or_an_input_error(text: str) -> None:
-    for url in (text, f"http://{text}", f"https://ca.test/{text}"):
-        try:
-            endpoint = parse_endpoint(url)
-        except InputError:
-            continue
-        assert endpoint.url.isascii()
-        assert not set(endpoint.url) & set(" \r\n\t\x00")
-        assert parse_endpoint(endpoint.url) == endpoint
 
 
 # ------------------------------------------------------------------------------------- requests
@@ -217,23 +116,6 @@ def test_the_repr_of_a_response_is_short() -> None:
     assert repr(HttpResponse(200, b"\x30", NOW, "text/plain")) == (
         "<HttpResponse 200 'text/plain' body=1 bytes>"
     )
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://ca.test/scep", "http://ca.test/scep"),
-        ("http://u:p@w@ca.test/a@b", "http://ca.test/a@b"),
-        ("http://u:p@ca.test", "http://ca.test"),
-        (
-            "http://ca.test/s?flag&key=1&operation=GetCACaps&message=x=y",
-            "http://ca.test/s?flag&key=...&operation=GetCACaps&message=...",
-        ),
-        ("/scep?message=x", "/scep?message=..."),
-    ],
-)
-def test_a_url_is_shown_without_secrets(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
 
 
 # -------------------------------------------------------------------------- reading a GET message
