@@ -1,7 +1,7 @@
-"""The client: `Client` and `AsyncClient`, two drivers over the conversations in `core.flows`.
+"""The client: `Client`, and what it shares with `AsyncClient`.
 
-Rule of this file: no protocol logic.  A driver performs steps (send, wait, ask the verifier) and
-hands the answers back; what they mean is decided in `core`.
+Rule of this file: no protocol logic.  A driver performs the steps of a conversation in `core.flows`
+(send, wait, ask the verifier) and hands the answers back; what they mean is decided there.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import Generic, TypeVar
 
 from cryptography import x509
 
@@ -31,10 +32,7 @@ from scepkit.core.flows import Flow, KnownCa, Preferences, Started, Step, Verify
 from scepkit.core.http import HttpRequest, parse_endpoint
 from scepkit.core.trust import CaOffer, CaVerifier
 from scepkit.errors import InputError, TransportError
-from scepkit.transport import AsyncTransport, HttpOptions, HttpTransport, Transport
-
-if TYPE_CHECKING:
-    import asyncio
+from scepkit.transport import HttpOptions, HttpTransport, Transport
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +43,13 @@ OnStarted = Callable[[Pending], None]
 OnWait = Callable[[float, int], None]
 
 
-def _now() -> datetime:
+def utc_now() -> datetime:
+    """The time, aware; the only clock of the clients."""
     return datetime.now(UTC)
 
 
-class _Operations:
-    """What both clients share: their settings, and the flow of each operation."""
+class Service:
+    """What both clients share: which service, whom to trust, what is known of its CAs."""
 
     def __init__(
         self, url: str, trust: CaVerifier, preferences: Preferences | None
@@ -70,7 +69,7 @@ class _Operations:
 
     def _learn(self, profile: str | None) -> Flow[KnownCa]:
         return flows.learn_ca(
-            self._endpoint, profile, self._preferences, _now(), self._known.get(profile)
+            self._endpoint, profile, self._preferences, utc_now(), self._known.get(profile)
         )
 
     def _vouched(self, step: VerifyCa) -> x509.Certificate:
@@ -83,16 +82,38 @@ class _Operations:
         )
         return anchor
 
-    def _pending_belongs_here(self, pending: Pending) -> None:
+    def _resume(self, pending: Pending, key: PrivateKey) -> Requester:
         if pending.url != self._endpoint.url:
             raise InputError(
                 f"this enrolment was sent to {pending.url}, and this client talks to "
                 f"{self._endpoint.url}",
                 hint="make the client with the URL of the enrolment",
             )
+        return pending.requester_with(key)
 
 
-def _parsed(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T]):
+    """A conversation has ended with this result."""
+
+    result: T
+
+
+def advance(
+    flow: Flow[T], answer: flows.Answer, failure: TransportError | None
+) -> Step | Done[T]:
+    """Give a flow the answer to its last step (or the failure), and get the next one."""
+    try:
+        return flow.throw(failure) if failure is not None else flow.send(answer)
+    except StopIteration as stop:
+        return Done(stop.value)
+
+
+def parsed_csr(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
+    """The CSR as the flows want it.
+
+    :raises DecodeError: the bytes are not a PKCS#10 request in DER or PEM.
+    """
     if isinstance(csr, bytes):
         return read_csr(csr)
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -100,15 +121,27 @@ def _parsed(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
     return read_csr(csr.public_bytes(Encoding.DER))
 
 
-def _requester(parsed: ParsedCsr, key: PrivateKey, requester: Requester | None) -> Requester:
-    if requester is not None:
-        return requester
-    return self_signed_requester(
-        x509.load_der_x509_csr(parsed.der), key, now=_now()
-    )
+def default_requester(csr: ParsedCsr, key: PrivateKey) -> Requester:
+    """The self-signed requester of a first enrolment (RFC 8894 section 2.3)."""
+    return self_signed_requester(x509.load_der_x509_csr(csr.der), key, now=utcutc_now())
 
 
-class Client(_Operations):
+def renewal_request(
+    requester: Requester,
+    new_key: PrivateKey,
+    csr: x509.CertificateSigningRequest | bytes | None,
+    challenge: str | None,
+) -> ParsedCsr:
+    """The CSR of a renewal: the given one, or one with the old certificate's names."""
+    return parsed_csr(csr or renewal_csr(requester.certificate, new_key, challenge=challenge))
+
+
+def name_der(name: x509.Name | None) -> bytes | None:
+    """A Name as DER, or None for "this CA's"."""
+    return None if name is None else name.public_bytes()
+
+
+class Client(Service):
     """A SCEP client for one service; safe to share between threads.
 
     Certificates and capabilities of the CA are fetched and verified once per profile and kept;
@@ -183,7 +216,7 @@ class Client(_Operations):
         :raises NotSupportedError: the CA does not announce GetNextCACert.
         :raises SignatureError: they are not signed by the present CA.
         """
-        return self._run(flows.get_next_ca(self._ca(profile), _now()))
+        return self._run(flows.get_next_ca(self._ca(profile), utc_now()))
 
     def refresh(self, profile: str | None = None) -> None:
         """Fetch and verify the CA's certificates and capabilities again.
@@ -219,9 +252,9 @@ class Client(_Operations):
         :returns: `Issued`, `Pending` or `Rejected`.
         :raises TrustError, TransportError, ProtocolError: see `scepkit.errors`.
         """
-        parsed = _parsed(csr)
-        asking = _requester(parsed, key, requester)
-        flow = flows.enrol(self._ca(profile), parsed, asking, _now(), challenge=challenge)
+        parsed = parsed_csr(csr)
+        asking = requester or default_requester(parsed, key)
+        flow = flows.enrol(self._ca(profile), parsed, asking, utc_now(), challenge=challenge)
         return self._run(flow, on_started=on_started)
 
     def poll(
@@ -236,7 +269,7 @@ class Client(_Operations):
         """
         requester = self._resume(pending, key)
         flow = flows.poll(
-            self._ca(pending.profile), pending, requester, _now(), challenge=challenge
+            self._ca(pending.profile), pending, requester, utc_now(), challenge=challenge
         )
         return self._run(flow)
 
@@ -258,7 +291,7 @@ class Client(_Operations):
             self._ca(pending.profile),
             pending,
             requester,
-            _now(),
+            utc_now(),
             policy or PollPolicy(),
             challenge=challenge,
         )
@@ -284,10 +317,8 @@ class Client(_Operations):
         :param challenge: sent as challengePassword in the CSR made here; most CAs want none in a
             renewal (RFC 8894 section 2.4), NDES and step-ca do.
         """
-        parsed = _parsed(
-            csr or renewal_csr(requester.certificate, new_key, challenge=challenge)
-        )
-        flow = flows.enrol(self._ca(profile), parsed, requester, _now(), challenge=challenge)
+        parsed = renewal_request(requester, new_key, csr, challenge)
+        flow = flows.enrol(self._ca(profile), parsed, requester, utc_now(), challenge=challenge)
         return self._run(flow, on_started=on_started)
 
     def get_certificate(
@@ -308,8 +339,8 @@ class Client(_Operations):
             self._ca(profile),
             serial_number,
             requester,
-            _now(),
-            issuer=_name(issuer),
+            utc_now(),
+            issuer=name_der(issuer),
             challenge=challenge,
         )
         return self._run(flow)
@@ -336,17 +367,13 @@ class Client(_Operations):
             self._ca(profile),
             serial_number,
             requester,
-            _now(),
-            issuer=_name(issuer),
+            utc_now(),
+            issuer=name_der(issuer),
             challenge=challenge,
         )
         return self._run(flow)
 
     # -------------------------------------------------------------- driving
-
-    def _resume(self, pending: Pending, key: PrivateKey) -> Requester:
-        self._pending_belongs_here(pending)
-        return pending.requester_with(key)
 
     def _ca(self, profile: str | None) -> KnownCa:
         known = self._known.get(profile)
@@ -368,13 +395,11 @@ class Client(_Operations):
         answer: flows.Answer = None
         failure: TransportError | None = None
         while True:
-            try:
-                step: Step = flow.throw(failure) if failure else flow.send(answer)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
+            step = advance(flow, answer, failure)
             answer = failure = None
             match step:
+                case Done(result):
+                    return result
                 case HttpRequest():
                     try:
                         answer = self._transport.exchange(step)
@@ -386,11 +411,7 @@ class Client(_Operations):
                     if on_wait is not None:
                         on_wait(seconds, poll)
                     time.sleep(seconds)
-                    answer = _now()
+                    answer = utc_now()
                 case Started(pending):
                     if on_started is not None:
                         on_started(pending)
-
-
-def _name(name: x509.Name | None) -> bytes | None:
-    return None if name is None else name.public_bytes()
