@@ -130,7 +130,7 @@ def _subject(
     requested: x509.Name | None, profile: CertificateProfile
 ) -> x509.Name | ProfileRefusal:
     if requested is None:
-        return ProfileRefusal("the request's subject cannot be read")
+        return ProfileRefusal("the subject is malformed, or a value in it is too long")
     attributes = list(requested)
     if len(attributes) > _MAX_SUBJECT_ATTRIBUTES:
         return ProfileRefusal("the subject has too many attributes")
