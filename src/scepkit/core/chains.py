@@ -1,0 +1,325 @@
+"""Which certificate issued which: facts about certificates, and paths from an anchor downwards.
+
+Rules of this file:
+
+* A path grows from the anchor down.  A certificate joins it only when an issuer that is already in
+  has signed it, so nobody else's key is ever used, a ring of cross-signed certificates ends by
+  itself, and a pile of impostors with a CA's name costs one failed check each.
+* A foreign certificate is read once, into `Facts`; whatever is wrong with it becomes the text
+  `Facts.problem` and harms no other certificate.
+* Nothing is said here about SCEP: roles are in `ca_certificates`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import count
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from scepkit.core.certificates import view_of
+from scepkit.core.http import printable
+from scepkit.errors import DecodeError
+
+#: Sizes of RSA keys that are used, in bits: below, anybody with time has the private key; above,
+#: a single check costs as much as a thousand ordinary ones (A24).
+RSA_BITS = range(1024, 8192 + 1)
+
+#: pathLenConstraint of a CA that has none.
+_UNLIMITED = 1 << 30
+_LONGEST_NAME = 160
+
+#: Everything `cryptography` raises over a certificate it cannot make sense of, mostly when an
+#: attribute is looked at.  `Warning` is one where warnings are errors (serial numbers below 1).
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    DecodeError,
+    Warning,
+)
+
+#: Extensions that may be critical (RFC 5280 section 4.2).  Those that speak of names, policies and
+#: revocation are nothing that decides who may answer for a CA in SCEP.
+_UNDERSTOOD = frozenset(
+    {
+        "2.5.29.14",  # subjectKeyIdentifier
+        "2.5.29.15",  # keyUsage
+        "2.5.29.17",  # subjectAltName
+        "2.5.29.18",  # issuerAltName
+        "2.5.29.19",  # basicConstraints
+        "2.5.29.30",  # nameConstraints
+        "2.5.29.31",  # cRLDistributionPoints
+        "2.5.29.32",  # certificatePolicies
+        "2.5.29.33",  # policyMappings
+        "2.5.29.35",  # authorityKeyIdentifier: critical on Windows (Q30)
+        "2.5.29.36",  # policyConstraints
+        "2.5.29.37",  # extendedKeyUsage
+        "2.5.29.54",  # inhibitAnyPolicy
+        "1.3.6.1.5.5.7.1.1",  # authorityInfoAccess
+        "2.16.840.1.113730.1.1",  # Netscape's certificate type
+    }
+)
+
+
+class Facts:
+    """What decides about a certificate, read once.
+
+    Attributes:
+        certificate: the certificate.
+        subject, issuer: the names, DER.
+        basic_constraints: the extension, or None.
+        key_usage: the extension, or None.
+        purposes: dotted OIDs of the extended key usage, or None without that extension.
+        rsa: whether the key is an RSA key.
+        problem: why the certificate cannot be used at all, or "".
+    """
+
+    __slots__ = (
+        "basic_constraints",
+        "certificate",
+        "issuer",
+        "key_usage",
+        "problem",
+        "purposes",
+        "rsa",
+        "subject",
+    )
+
+    def __init__(self, certificate: x509.Certificate) -> None:
+        self.certificate = certificate
+        self.subject = self.issuer = b""
+        self.basic_constraints: x509.BasicConstraints | None = None
+        self.key_usage: x509.KeyUsage | None = None
+        self.purposes: frozenset[str] | None = None
+        self.rsa = False
+        try:
+            self.problem = self._read()
+        except _UNREADABLE as exc:
+            self.problem = f"it cannot be read: {one_line(exc)}"
+
+    def _read(self) -> str:
+        names = view_of(self.certificate)
+        self.subject, self.issuer = names.subject, names.issuer
+        for extension in self.certificate.extensions:
+            match extension.value:
+                case x509.BasicConstraints() as value:
+                    self.basic_constraints = value
+                case x509.KeyUsage() as value:
+                    self.key_usage = value
+                case x509.ExtendedKeyUsage() as value:
+                    self.purposes = frozenset(purpose.dotted_string for purpose in value)
+            oid = extension.oid.dotted_string
+            if extension.critical and oid not in _UNDERSTOOD:
+                return f"it has a critical extension that is not understood here ({oid})"
+        key = self.certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            self.rsa = True
+            if key.key_size not in RSA_BITS:
+                return (
+                    f"its RSA key has {key.key_size} bits, expected {RSA_BITS.start} to "
+                    f"{RSA_BITS.stop - 1}"
+                )
+        return ""
+
+    @property
+    def self_issued(self) -> bool:
+        """Whether subject and issuer are the same name."""
+        return self.subject == self.issuer
+
+    @property
+    def is_ca(self) -> bool:
+        """Whether it says that it is a CA and may sign certificates."""
+        constraints, usage = self.basic_constraints, self.key_usage
+        return constraints is not None and constraints.ca and (usage is None or usage.key_cert_sign)
+
+    @property
+    def is_ca_as_anchor(self) -> bool:
+        """`is_ca`, and also the self-signed roots older than basicConstraints.
+
+        Only for a certificate that the caller vouched for: the word of such a certificate about
+        itself is worth nothing (RFC 5280 section 6.1.4 (k)).
+        """
+        if self.basic_constraints is not None or not self.self_issued:
+            return self.is_ca
+        return self.key_usage is None or self.key_usage.key_cert_sign
+
+    @property
+    def path_length(self) -> int:
+        """How many CAs may stand below this one."""
+        constraints = self.basic_constraints
+        if constraints is None or constraints.path_length is None:
+            return _UNLIMITED
+        return constraints.path_length
+
+    def out_of_date(self, now: datetime) -> str:
+        """Why it is not valid `now`, as a sentence that shows both, or ""."""
+        try:
+            start = self.certificate.not_valid_before_utc
+            end = self.certificate.not_valid_after_utc
+        except _UNREADABLE as exc:
+            return f"the validity of {title(self.certificate)} cannot be read: {one_line(exc)}"
+        if start <= now <= end:
+            return ""
+        state = "is not valid yet" if now < start else "has expired"
+        return (
+            f"{title(self.certificate)} {state}: it is valid from {shown_time(start)} to "
+            f"{shown_time(end)}, and this machine's clock says {shown_time(now)}"
+        )
+
+
+class Link:
+    """A certificate with its issuer, and theirs, up to one that the caller vouched for.
+
+    Attributes:
+        facts: the certificate.
+        issuer: the link above, None at the top.
+        may_issue: whether certificates may hang below.
+        allowed: how many CAs may stand below (RFC 5280 section 6.1.4 (l) and (m)).
+        depth: the number of links above.
+    """
+
+    __slots__ = ("allowed", "depth", "facts", "issuer", "may_issue")
+
+    def __init__(self, facts: Facts, issuer: Link | None, may_issue: bool) -> None:
+        self.facts = facts
+        self.issuer = issuer
+        self.may_issue = may_issue
+        self.allowed = facts.path_length
+        self.depth = 0
+        if issuer is not None:
+            self.allowed = min(issuer.allowed - (not facts.self_issued), facts.path_length)
+            self.depth = issuer.depth + 1
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate."""
+        return self.facts.certificate
+
+    def _upwards(self) -> Iterator[Link]:
+        link: Link | None = self
+        while link is not None:
+            yield link
+            link = link.issuer
+
+    def path(self) -> tuple[x509.Certificate, ...]:
+        """The certificates from this one up to the top, both included."""
+        return tuple(link.certificate for link in self._upwards())
+
+    def out_of_date(self, now: datetime) -> str:
+        """Why one of the certificates up to the top is not valid `now`, or ""."""
+        return next(filter(None, (link.facts.out_of_date(now) for link in self._upwards())), "")
+
+
+def anchor_link(facts: Facts) -> Link:
+    """The top of every path: a certificate that the caller vouched for."""
+    return Link(facts, None, may_issue=facts.is_ca_as_anchor)
+
+
+def grow(
+    start: Iterable[Link], candidates: Iterable[Facts], now: datetime | None
+) -> tuple[dict[x509.Certificate, Link], dict[x509.Certificate, str]]:
+    """Find every candidate that was issued by way of `start`.
+
+    Ways on which everything is valid `now` are taken first (None: dates do not matter); what can
+    only be reached by others is there too, and its `Link.out_of_date` says so.
+
+    :returns: the links of `start` and of what hangs below them, and for other candidates why not
+        (only where there is more to say than that no issuer is known).
+    """
+    usable = []
+    faults = {}
+    for facts in candidates:
+        if facts.problem:
+            faults[facts.certificate] = facts.problem
+        else:
+            usable.append(facts)
+    if now is None:
+        return _descend(start, usable, faults), faults
+    links = _descend(start, [facts for facts in usable if not facts.out_of_date(now)], faults)
+    rest = [facts for facts in usable if facts.certificate not in links]
+    return _descend(links.values(), rest, faults), faults
+
+
+def _descend(
+    start: Iterable[Link], candidates: Sequence[Facts], faults: dict[x509.Certificate, str]
+) -> dict[x509.Certificate, Link]:
+    waiting: dict[bytes, list[Facts]] = {}
+    for facts in candidates:
+        waiting.setdefault(facts.issuer, []).append(facts)
+    links: dict[x509.Certificate, Link] = {}
+    # The link that allows the longest paths below it goes first: then the first way found to a
+    # certificate is the best one, and no pair of certificates is looked at twice.
+    order = count()  # so that two links are never compared
+    heap = [(-link.allowed, link.depth, next(order), link) for link in start]
+    heapq.heapify(heap)
+    while heap:
+        link = heapq.heappop(heap)[-1]
+        if link.certificate in links:
+            continue
+        links[link.certificate] = link
+        for child in waiting.get(link.facts.subject, ()) if link.may_issue else ():
+            if child.certificate in links:
+                continue
+            if fault := hang_fault(child, link):
+                faults[child.certificate] = fault
+                continue
+            below = Link(child, link, may_issue=child.is_ca)
+            heapq.heappush(heap, (-below.allowed, below.depth, next(order), below))
+    return links
+
+
+def hang_fault(child: Facts, above: Link) -> str:
+    """Why the child may not hang below a link whose subject is its issuer, or ""."""
+    if child.is_ca and not child.self_issued and above.allowed < 1:
+        return (
+            f"it is a CA below {title(above.certificate)}, whose path length does not allow one "
+            "more"
+        )
+    return issue_fault(child, above.facts)
+
+
+def issue_fault(child: Facts, issuer: Facts) -> str:
+    """Why the issuer is not the one who signed the child, or "" when it is.
+
+    SHA-1 is accepted: what it protects here is vouched for by an anchor, and old CAs have nothing
+    better.  MD5 is not: certificates have been forged that way.
+    """
+    try:
+        if isinstance(child.certificate.signature_hash_algorithm, hashes.MD5):
+            return "it is signed with MD5, with which certificates can be forged"
+        child.certificate.verify_directly_issued_by(issuer.certificate)
+    except InvalidSignature:
+        return f"it was not signed with the key of {title(issuer.certificate)}"
+    except _UNREADABLE as exc:
+        return f"its signature cannot be checked: {one_line(exc)}"
+    return ""
+
+
+# ------------------------------------------------------------------ for people
+
+
+def title(certificate: x509.Certificate) -> str:
+    """The subject of a certificate for people: RFC 4514 text, safe to print, never empty."""
+    try:
+        text = certificate.subject.rfc4514_string()
+    except _UNREADABLE:
+        return "(a certificate whose name cannot be read)"
+    return printable(text, _LONGEST_NAME) or "(a certificate without a name)"
+
+
+def shown_time(moment: datetime) -> str:
+    """A time (UTC) for people, to the minute."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def one_line(exc: BaseException) -> str:
+    """The first line of a foreign exception's text, or its type's name."""
+    return printable(str(exc).partition("\n")[0], _LONGEST_NAME) or type(exc).__name__
