@@ -90,10 +90,12 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
     """
 
     def declare(function: Callable[..., Any]) -> click.Command:
-        def start(*, as_json: bool, quiet: bool, verbose: int, **values: Any) -> Any:
+        def start(
+            *, as_json: bool, quiet: bool, verbose: int, no_input: bool, **values: Any
+        ) -> Any:
             if quiet and verbose:
                 raise click.UsageError("--quiet and --verbose contradict each other")
-            out = Output(as_json=as_json, quiet=quiet, verbosity=verbose)
+            out = Output(as_json=as_json, quiet=quiet, verbosity=verbose, no_input=no_input)
             if not verbose:
                 return function(out, **values)
             from scepkit.cli.tracing import logging_to_stderr
@@ -124,6 +126,8 @@ output_options = together(
            help="Write one JSON object to stdout, also when the command fails."),
     option("-q", "--quiet", is_flag=True, section=_OUTPUT,
            help="Say nothing on stderr but errors."),
+    option("--no-input", is_flag=True, section=_OUTPUT,
+           help="Ask nothing, even if there is a terminal."),
     option("-v", "--verbose", count=True, section=_OUTPUT,
            help="Say each step on stderr; -vv adds HTTP headers and an outline of each message."),
 )  # fmt: skip

@@ -23,12 +23,21 @@ class Output:
         as_json: the result is one JSON object instead of text.
         quiet: nothing but errors on stderr.
         verbosity: 0; 1 adds the steps; 2 adds headers and ASN.1 outlines.
+        no_input: the user does not want to be asked anything.
     """
 
-    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbosity: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        verbosity: int = 0,
+        no_input: bool = False,
+    ) -> None:
         self.as_json = as_json
         self.quiet = quiet
         self.verbosity = verbosity
+        self.no_input = no_input
 
     def note(self, text: str) -> None:
         """Say something on stderr that the user wants to know without asking."""
@@ -63,16 +72,16 @@ class Output:
         Raises:
             click.UsageError: binary data would go to a terminal.
         """
-        to_file = path is not None and path != STDIO
-        if to_file:
+        if path == STDIO:
+            path = None
+        if path is not None:
             from scepkit.cli.files import write_public
 
-            assert path is not None
             write_public(path, data)
             self.note(f"wrote {path}")
         if self.as_json:
-            write_json({**values, "file": path if to_file else None})
-        elif not to_file:
+            write_json({**values, "file": path})
+        elif path is None:
             write_bytes(data, binary=binary)
 
 
@@ -138,8 +147,6 @@ def write_bytes(data: bytes, *, binary: bool) -> None:
         write_text(data.decode("ascii"))
         return
     if sys.stdout.isatty():
-        raise click.UsageError(
-            "binary output does not go to a terminal; use --out FILE, or a pipe"
-        )
+        raise click.UsageError("binary output does not go to a terminal; use --out FILE, or a pipe")
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()

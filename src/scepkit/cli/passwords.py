@@ -12,7 +12,7 @@ import sys
 import click
 
 from scepkit.cli.failures import Unfit
-from scepkit.cli.output import STDIO
+from scepkit.cli.output import STDIO, Output
 from scepkit.cli.terminal import ask_secret, has_terminal
 
 # Longer is no password but the wrong file.
@@ -74,7 +74,7 @@ def only_one_from_stdin(**options: str | None) -> None:
 
 
 def challenge_password(
-    *, challenge_file: str | None, challenge: str | None, ask_challenge: bool
+    out: Output, *, challenge_file: str | None, challenge: str | None, ask_challenge: bool
 ) -> str | None:
     """The challengePassword the options and the environment give, or None.
 
@@ -97,7 +97,7 @@ def challenge_password(
     if challenge is not None:
         return challenge
     if ask_challenge:
-        if not has_terminal():
+        if not has_terminal(out):
             raise click.UsageError("--ask-challenge needs a terminal; use --challenge-file")
         return ask_secret("challenge password")
     # An empty variable is one that is not set: that is how most tools unset it.

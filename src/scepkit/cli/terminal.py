@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TextIO
 
-from scepkit.cli.output import printable
+from scepkit.cli.output import Output, printable
 
 
 @contextmanager
@@ -30,8 +30,10 @@ def terminal() -> Iterator[tuple[TextIO, TextIO] | None]:
         yield reader, writer
 
 
-def has_terminal() -> bool:
-    """Whether there is someone to ask."""
+def has_terminal(out: Output) -> bool:
+    """Whether there is someone to ask, and who wants to be asked."""
+    if out.no_input:
+        return False
     with terminal() as streams:
         return streams is not None
 
