@@ -4,7 +4,8 @@ The rule of this file: structures only, and the few functions that read and writ
 structure *means* is said in `cms`, `messages` and `csr`.
 
 Reading: `read(cls, data, what)` takes DER at full speed, and when that fails puts the input through
-`ber.to_der` and tries once more, so that BER of every kind is read (Q16, Q17).  Writing is DER.
+`ber.to_der` and tries once more, so that BER of every kind is read (Q16, Q17).  Writing is DER, put together by `element`: that is
+three times as fast as building the structures, and reads like the standard.
 
 What is ANY in the standards is a `TLV` here; `whole(tlv)` gives its bytes.  A field that can hold
 anything *and* be absent cannot be declared, so AlgorithmIdentifiers are TLVs too and are split by
@@ -262,17 +263,18 @@ def retag(element: TLV, tag: int) -> bytes:
     return bytes((tag,)) + encoded[1:]
 
 
-def header(tag: int, length: int) -> bytes:
-    """Identifier and length octets of an element of `length` content bytes."""
+def element(tag: int, *parts: bytes) -> bytes:
+    """One encoded element; its content is `parts`, one after the other."""
+    content = b"".join(parts)
+    length = len(content)
     if length < 0x80:
-        return bytes((tag, length))
+        return bytes((tag, length)) + content
+    if length < 0x100:
+        return bytes((tag, 0x81, length)) + content
+    if length < 0x10000:
+        return bytes((tag, 0x82, length >> 8, length & 0xFF)) + content
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets
-
-
-def element(tag: int, content: bytes) -> bytes:
-    """One encoded element."""
-    return header(tag, len(content)) + content
+    return bytes((tag, 0x80 | len(octets))) + octets + content
 
 
 def integer(value: int) -> bytes:
@@ -298,15 +300,9 @@ def signing_time(moment: datetime) -> bytes:
     return element(0x18, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))
 
 
-def issuer_and_serial(issuer: bytes, serial: int) -> IssuerAndSerialNumber:
+def issuer_and_serial(issuer: bytes, serial: int) -> bytes:
     """An IssuerAndSerialNumber from a Name in DER and a serial number."""
-    return IssuerAndSerialNumber(issuer=tlv(issuer), serial_number=tlv(integer(serial)))
-
-
-@lru_cache(maxsize=256)
-def oid(dotted: str) -> ObjectIdentifier:
-    """The ObjectIdentifier with this dotted text (kept, since a message names the same few)."""
-    return ObjectIdentifier(dotted)
+    return element(0x30, issuer, integer(serial))
 
 
 @lru_cache(maxsize=256)
@@ -336,15 +332,20 @@ def split_algorithm(algorithm: TLV, what: str) -> tuple[str, bytes]:
 
 
 @lru_cache(maxsize=256)
-def algorithm(dotted: str, parameters: bytes = b"") -> TLV:
-    """An AlgorithmIdentifier to put into a structure (kept: give it fixed parameters only)."""
-    return tlv(element(0x30, oid_der(dotted) + parameters))
+def algorithm(dotted: str, parameters: bytes = b"") -> bytes:
+    """An AlgorithmIdentifier (kept: give it fixed parameters only)."""
+    return element(0x30, oid_der(dotted), parameters)
+
+
+def content_info(content_type: str, content: bytes) -> bytes:
+    """A ContentInfo around an encoded element."""
+    return element(0x30, oid_der(content_type), element(0xA0, content))
 
 
 NULL = b"\x05\x00"
 
 
-# ------------------------------------------------------------------ PKCS#10 (RFC 2986), names, strings
+# ------------------------------------------------------------------ PKCS#10 (RFC 2986) and names
 
 
 @sequence
@@ -377,12 +378,6 @@ class AttributeTypeAndValue:
 
 
 @sequence
-class OtherName:
-    type: ObjectIdentifier
-    value: Annotated[TLV, Explicit(0)]
-
-
-@sequence
 class _Elements:
     items: Annotated[list[TLV], Implicit(0)]
 
@@ -398,45 +393,3 @@ def elements(container: TLV, what: str) -> list[TLV]:
         return decode_der(_Elements, element(0x30, retag(container, 0xA0))).items
     except ValueError as exc:
         raise DecodeError(f"the {what} is malformed: {_first_line(exc)}") from exc
-
-
-UTF8_STRING = 0x0C
-PRINTABLE_STRING = 0x13
-BMP_STRING = 0x1E
-UNIVERSAL_STRING = 0x1C
-
-# NumericString, PrintableString, T61String, IA5String, VisibleString, GeneralString.
-_BYTE_STRINGS = frozenset((0x12, PRINTABLE_STRING, 0x14, 0x16, 0x1A, 0x1B))
-_WIDE_STRINGS = {BMP_STRING: "utf-16-be", UNIVERSAL_STRING: "utf-32-be", UTF8_STRING: "utf-8"}
-
-
-def string_value(string: TLV, what: str) -> str:
-    """The text of an ASN.1 string of any type (Q19).
-
-    The 8-bit types are read as UTF-8 where that is possible and as Latin-1 elsewhere: encoders put
-    both into all of them.
-
-    :raises DecodeError: it is not a string, or its bytes are not of its type; `what` names it.
-    """
-    tag = tag_of(string)
-    if tag & 0xE0 == 0x20 and tag not in (0x30, 0x31):
-        string = _chunked(string)
-        tag = tag_of(string)
-    data = bytes(string.data)
-    try:
-        if tag in _WIDE_STRINGS:
-            return data.decode(_WIDE_STRINGS[tag])
-    except UnicodeDecodeError as exc:
-        raise DecodeError(
-            f"the {what} is not valid {_WIDE_STRINGS[tag].upper()}, as its string type says"
-        ) from exc
-    if tag not in _BYTE_STRINGS:
-        raise DecodeError(f"the {what} is not a string: its ASN.1 tag is 0x{tag:02x}")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _chunked(string: TLV) -> TLV:
-    return tlv(to_der(encode_der(string)))

@@ -8,7 +8,8 @@ from scepkit.errors import DecodeError
 _UTF8 = 0x0C
 _PRINTABLE = 0x13
 
-#: Identifier octet -> Python codec.  T61String is read as Latin-1, as everybody does.
+#: Identifier octet -> Python codec.  "latin-1" is for what is not UTF-8: encoders put both into all
+#: 8-bit types, and Latin-1 text is hardly ever valid UTF-8.
 _CODECS = {
     _UTF8: "utf-8",
     _PRINTABLE: "latin-1",  # devices put `_` and `@` into PrintableStrings
@@ -37,16 +38,26 @@ def printable_or_utf8(text: str) -> bytes:
 
 
 def text_value(encoded: bytes, name: str) -> str:
-    """The text in an encoded string element of any type.
+    """The text in an encoded string element of any type; see `text_of`."""
+    return text_of(encoded[0], content_of(encoded), name)
+
+
+def text_of(tag: int, content: bytes, name: str) -> str:
+    """The text of a string with this identifier octet and these content octets.
 
     :raises DecodeError: it is not a string, or not in the encoding its type says; `name` is what
         the message calls it.
     """
-    codec = _CODECS.get(encoded[0])
+    codec = _CODECS.get(tag)
     if codec is None:
-        raise DecodeError(f"the {name} is not a character string (its tag is 0x{encoded[0]:02x})")
+        raise DecodeError(f"the {name} is not a character string (its tag is 0x{tag:02x})")
+    if codec == "latin-1":
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            pass
     try:
-        return content_of(encoded).decode(codec)
+        return content.decode(codec)
     except UnicodeDecodeError as exc:
         raise DecodeError(f"the {name} is not valid {codec}") from exc
 

@@ -1,0 +1,376 @@
+"""Certification requests (PKCS#10, RFC 2986): building, reading, and the certificate to sign with.
+
+The rules of this file: what it builds, `cryptography` reads; what peers send is read as far as it
+can be used, with the request info kept byte for byte because the signature covers it; the challenge
+password is in no repr and no error.
+
+Requests are encoded here and not by ``x509.CertificateSigningRequestBuilder``, which cannot write
+a challengePassword as PrintableString and does not sign with SHA-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from scepkit.core import asn1
+from scepkit.core.algorithms import Digest
+from scepkit.core.certificates import PrivateKey, load_public_key
+from scepkit.core.names import parse_eku, parse_san, parse_subject
+from scepkit.core.pem import is_pem, pem_blocks
+from scepkit.core.sentnames import read_name
+from scepkit.core.signed import (
+    VERSION_1,
+    check_signature,
+    plain_request,
+    sequence_der,
+    signature_algorithm,
+    signed,
+    spki_der,
+    time_der,
+)
+from scepkit.core.strings import printable_or_utf8, text_value
+from scepkit.errors import DecodeError, InputError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
+#: An extension as `cryptography` holds it, or its value and whether it is critical.
+RequestedExtension: TypeAlias = (
+    "x509.Extension[x509.ExtensionType] | tuple[x509.ExtensionType, bool]"
+)
+
+ID_CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7"  # noqa: S105 - an OID
+ID_EXTENSION_REQUEST = "1.2.840.113549.1.9.14"
+#: The same by Microsoft, older than PKCS#9's and still written by Windows.
+ID_MS_EXTENSION_REQUEST = "1.3.6.1.4.1.311.2.1.14"
+
+_REQUEST = "certification request (PKCS#10)"
+_RENEWED = frozenset(
+    (x509.SubjectAlternativeName.oid, x509.KeyUsage.oid, x509.ExtendedKeyUsage.oid)
+)
+_PEM_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
+
+# ------------------------------------------------------------------ building
+
+
+def build_csr(
+    key: PrivateKey,
+    subject: str | x509.Name,
+    *,
+    challenge: str | None = None,
+    san: Sequence[str | x509.GeneralName] = (),
+    eku: Sequence[str | x509.ObjectIdentifier] = (),
+    key_usage: x509.KeyUsage | None = None,
+    extensions: Sequence[RequestedExtension] = (),
+    digest: Digest = Digest.SHA256,
+) -> x509.CertificateSigningRequest:
+    """Make and sign a certification request (RFC 8894 section 3.3.1).
+
+    :param key: RSA, EC or Ed25519; an object of your own that is a subclass of `cryptography`'s
+        ``RSAPrivateKey`` or ``EllipticCurvePrivateKey`` (a key in a token) needs only ``sign`` and
+        ``public_key``.
+    :param subject: a name, or text as `names.parse_subject` reads it ("" for the empty name).
+    :param challenge: the challengePassword, written as PrintableString where its characters allow
+        and as UTF8String elsewhere (RFC 2985 section 5.4.1).  None leaves it out; "" is sent as an
+        empty one, which some servers want to see in renewals.
+    :param san: alternative names, or texts as `names.parse_san` reads them.  The extension is
+        critical if the subject is empty (RFC 5280 section 4.2.1.6).
+    :param eku: extended key usages as OIDs or texts as `names.parse_eku` reads them.
+    :param key_usage: requested key usage (critical); None requests none.
+    :param extensions: further extensions, in their order.
+    :param digest: the digest of the signature; Ed25519 has its own.
+    :raises InputError: an argument cannot be encoded, or an extension is there twice.
+    """
+    name = parse_subject(subject) if isinstance(subject, str) else subject
+    wanted = _standard_extensions(name, san, eku, key_usage)
+    wanted += [_pair(extension) for extension in extensions]
+    attributes = []
+    if challenge is not None:
+        attributes.append(_attribute(ID_CHALLENGE_PASSWORD, _challenge_der(challenge)))
+    if wanted:
+        attributes.append(_attribute(ID_EXTENSION_REQUEST, _extensions_der(wanted)))
+    try:
+        info = sequence_der(
+            VERSION_1,
+            name.public_bytes(),
+            spki_der(key),
+            asn1.element(0xA0, b"".join(sorted(attributes))),
+        )
+    except ValueError as exc:
+        raise InputError(f"the subject cannot be encoded: {exc}") from exc
+    der = signed(info, key, digest)
+    try:
+        return x509.load_der_x509_csr(der)
+    except ValueError as exc:
+        raise InputError(
+            "the subject cannot be encoded: one of its values has characters that its string type "
+            "does not allow"
+        ) from exc
+
+
+def _standard_extensions(
+    name: x509.Name,
+    san: Sequence[str | x509.GeneralName],
+    eku: Sequence[str | x509.ObjectIdentifier],
+    key_usage: x509.KeyUsage | None,
+) -> list[tuple[x509.ExtensionType, bool]]:
+    for what, values in (("san", san), ("eku", eku)):
+        if isinstance(values, str):
+            raise InputError(f"{what} is a sequence of values, not one text: write [{values!r}]")
+    extensions: list[tuple[x509.ExtensionType, bool]] = []
+    if san:
+        names = [parse_san(value) if isinstance(value, str) else value for value in san]
+        extensions.append((x509.SubjectAlternativeName(names), not name.rdns))
+    if key_usage is not None:
+        extensions.append((key_usage, True))
+    if eku:
+        purposes = [parse_eku(value) if isinstance(value, str) else value for value in eku]
+        extensions.append((x509.ExtendedKeyUsage(purposes), False))
+    return extensions
+
+
+def _pair(extension: RequestedExtension) -> tuple[x509.ExtensionType, bool]:
+    if isinstance(extension, x509.Extension):
+        return extension.value, extension.critical
+    return extension
+
+
+def _extensions_der(extensions: list[tuple[x509.ExtensionType, bool]]) -> bytes:
+    seen = set()
+    encoded = []
+    for value, critical in extensions:
+        oid = value.oid.dotted_string
+        if oid in seen:
+            raise InputError(f"the extension {oid} is requested twice")
+        seen.add(oid)
+        try:
+            content = value.public_bytes()
+        except (ValueError, TypeError, NotImplementedError) as exc:
+            raise InputError(f"the extension {oid} cannot be encoded: {exc}") from exc
+        flag = b"\x01\x01\xff" if critical else b""
+        encoded.append(sequence_der(asn1.oid_der(oid), flag, asn1.element(0x04, content)))
+    return sequence_der(*encoded)
+
+
+def _challenge_der(challenge: str) -> bytes:
+    try:
+        return printable_or_utf8(challenge)
+    except UnicodeEncodeError:
+        # Not chained: that exception holds the password.
+        raise InputError("the challenge password is not valid Unicode") from None
+
+
+def _attribute(oid: str, value: bytes) -> bytes:
+    return sequence_der(asn1.oid_der(oid), asn1.element(0x31, value))
+
+
+def renewal_csr(
+    certificate: x509.Certificate,
+    key: PrivateKey,
+    *,
+    challenge: str | None = None,
+    digest: Digest = Digest.SHA256,
+) -> x509.CertificateSigningRequest:
+    """Make the request that renews a certificate (RFC 8894 section 2.5).
+
+    It asks for the certificate's subject, alternative names, key usage and extended key usage.
+
+    :param key: the new key (or the old one, which RFC 8894 section 2.5 allows).
+    :param challenge: as in `build_csr`; a renewal should have none (RFC 8894 section 2.4).
+    :raises InputError: the certificate's extensions are malformed.
+    """
+    try:
+        present = list(certificate.extensions)
+        subject = certificate.subject
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+        raise InputError(f"the certificate to renew is malformed: {exc}") from exc
+    kept = [extension for extension in present if extension.oid in _RENEWED]
+    return build_csr(key, subject, challenge=challenge, extensions=kept, digest=digest)
+
+
+# ------------------------------------------------------------------ reading
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ParsedCsr:
+    """A certification request as it was received.
+
+    Attributes:
+        der: the whole request.
+        request_info_der: its signed part.
+        subject_der: the subject as it was sent.
+        subject: the subject as an object, or None when it cannot be issued (`sentnames.read_name`).
+        spki_der: the public key as it was sent (SubjectPublicKeyInfo).
+        public_key: the public key.
+        challenge: the challengePassword, or None when there is none.  Compare it with
+            ``hmac.compare_digest``.
+        extensions: the requested extensions, or None when none are requested.
+        signature_algorithm_der: an AlgorithmIdentifier.
+        signature: the signature's bits; whole bytes.
+    """
+
+    der: bytes = field(repr=False)
+    request_info_der: bytes = field(repr=False)
+    subject_der: bytes = field(repr=False)
+    subject: x509.Name | None
+    spki_der: bytes = field(repr=False)
+    public_key: PublicKeyTypes
+    challenge: str | None = field(repr=False)
+    extensions: x509.Extensions | None = field(repr=False)
+    signature_algorithm_der: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    def signature_valid(self) -> None:
+        """Return if the request is signed with its own key (proof of possession), else raise.
+
+        It returns None, never a truth value.
+
+        :raises SignatureError: it is not.
+        :raises AlgorithmError: it is signed with MD5 or an algorithm that is not supported.
+        """
+        check_signature(
+            self.request_info_der,
+            self.signature_algorithm_der,
+            self.signature,
+            spki=self.spki_der,
+            what="certification request",
+        )
+
+
+def read_csr(data: bytes) -> ParsedCsr:
+    """Read a certification request: DER, BER, or PEM.
+
+    What is tolerated beyond RFC 2986: any string type in challengePassword (Q19), characters that a
+    string type does not allow, absent attributes, unsorted sets, any version, Microsoft's OID for
+    requested extensions.  The signature is not checked: see `ParsedCsr.signature_valid`.
+
+    :raises DecodeError: it is not a certification request, or an attribute in it is malformed or
+        there twice.
+    :raises AlgorithmError: the public key is malformed or of a kind that is not supported.
+    """
+    outer = asn1.read(asn1.CertificationRequest, _der_of(data), _REQUEST)
+    info = asn1.read_tlv(asn1.CertificationRequestInfo, outer.info, _REQUEST)
+    if asn1.tag_of(info.subject) != 0x30 or asn1.tag_of(info.spki) != 0x30:
+        raise DecodeError(f"this is not a {_REQUEST}: its subject or its key is not a SEQUENCE")
+    if outer.signature.padding_bits():
+        raise DecodeError(f"the signature of the {_REQUEST} is not whole bytes")
+    subject = asn1.whole(info.subject)
+    spki = asn1.whole(info.spki)
+    challenge, extensions = _known_attributes(info.attributes or [])
+    return ParsedCsr(
+        der=asn1.write(outer),
+        request_info_der=asn1.whole(outer.info),
+        subject_der=subject,
+        subject=read_name(subject),
+        spki_der=spki,
+        public_key=load_public_key(spki),
+        challenge=None if challenge is None else text_value(challenge, "challengePassword"),
+        extensions=None if extensions is None else _extensions(extensions, spki),
+        signature_algorithm_der=asn1.whole(outer.signature_algorithm),
+        signature=outer.signature.as_bytes(),
+    )
+
+
+def _der_of(data: bytes) -> bytes:
+    if data[:1] == b"0" or not is_pem(data):
+        return data
+    blocks = pem_blocks(data)
+    requests = [block.der for block in blocks if block.label in _PEM_LABELS]
+    if len(requests) != 1:
+        raise DecodeError(
+            f"there are {len(requests)} certification requests in this PEM file, expected one; it "
+            f"has: {', '.join(block.label for block in blocks)}"
+        )
+    return requests[0]
+
+
+def _known_attributes(attributes: list[asn1.TLV]) -> tuple[bytes | None, bytes | None]:
+    """The values of challengePassword and of the extension request, encoded; None for absent."""
+    found: dict[str, bytes] = {}
+    for element in attributes:
+        attribute = asn1.read_tlv(asn1.RequestAttribute, element, "attribute of a request")
+        oid = attribute.type.dotted_string
+        if oid == ID_CHALLENGE_PASSWORD:
+            name = "challengePassword"
+        elif oid in (ID_EXTENSION_REQUEST, ID_MS_EXTENSION_REQUEST):
+            name = "extensionRequest"
+        else:
+            continue
+        values = asn1.elements(attribute.values, name)
+        # Two passwords, or two sets of extensions: which one counts must not be a matter of taste.
+        if len(values) > 1 or (values and name in found):
+            raise DecodeError(f"the {_REQUEST} has more than one {name}")
+        if values:
+            found[name] = asn1.whole(values[0])
+    return found.get("challengePassword"), found.get("extensionRequest")
+
+
+def _extensions(value: bytes, spki: bytes) -> x509.Extensions:
+    try:
+        return plain_request(spki, attribute=_attribute(ID_EXTENSION_REQUEST, value)).extensions
+    except (
+        ValueError,
+        TypeError,
+        Warning,  # wherever warnings are made errors
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        UnsupportedAlgorithm,
+    ) as exc:
+        raise DecodeError(f"the requested extensions are malformed: {exc}") from exc
+
+
+# ------------------------------------------------------------------ the certificate to sign with
+
+_SHORT = timedelta(days=7)
+_BACKDATED = timedelta(days=1)
+_VERSION_3 = asn1.element(0xA0, b"\x02\x01\x02")
+_SIGN_AND_ENCIPHER = b"\x03\x02\x05\xa0"
+_SIGN = b"\x03\x02\x07\x80"
+
+
+def self_signed_certificate(
+    csr: x509.CertificateSigningRequest,
+    key: PrivateKey,
+    *,
+    now: datetime,
+    digest: Digest = Digest.SHA256,
+    lifetime: timedelta = _SHORT,
+) -> x509.Certificate:
+    """Make the certificate that a first enrolment is signed with (RFC 8894 section 2.3).
+
+    Same subject (byte for byte) and key as the request; keyUsage digitalSignature, and for RSA also
+    keyEncipherment; random serial number; valid from one day before `now`, because device clocks
+    are wrong, until `now` + `lifetime`.
+
+    :param now: the present, with a time zone.
+    :raises InputError: the key is not the request's, or `now` has no time zone.
+    """
+    if now.tzinfo is None:
+        raise InputError("now has no time zone; use datetime.now(UTC)")
+    info = asn1.read_tlv(
+        asn1.CertificationRequestInfo, asn1.tlv(csr.tbs_certrequest_bytes), _REQUEST
+    )
+    spki = asn1.whole(info.spki)
+    if spki != spki_der(key) and csr.public_key() != key.public_key():
+        raise InputError("the private key does not belong to the certification request")
+    subject = asn1.whole(info.subject)
+    usage = _SIGN_AND_ENCIPHER if isinstance(key, rsa.RSAPrivateKey) else _SIGN
+    extension = sequence_der(asn1.oid_der("2.5.29.15"), b"\x01\x01\xff", asn1.element(0x04, usage))
+    content = sequence_der(
+        _VERSION_3,
+        asn1.integer(x509.random_serial_number()),
+        signature_algorithm(key, digest),
+        subject,
+        sequence_der(time_der(now - _BACKDATED), time_der(now + lifetime)),
+        subject,
+        spki,
+        asn1.element(0xA3, sequence_der(extension)),
+    )
+    return x509.load_der_x509_certificate(signed(content, key, digest))

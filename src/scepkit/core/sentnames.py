@@ -1,0 +1,81 @@
+"""Names as devices send them, read as far as they can be.
+
+The rule of this file: a name that could be issued becomes an object, whatever is odd about its
+encoding; everything else becomes None, never a warning of `cryptography` (its limits are checked
+here first).
+"""
+
+from __future__ import annotations
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from scepkit.core import asn1
+from scepkit.core.strings import text_value
+from scepkit.errors import DecodeError
+
+COUNTRIES = (NameOID.COUNTRY_NAME, NameOID.JURISDICTION_COUNTRY_NAME)
+#: 64 characters in X.520; `cryptography` counts bytes of UTF-8.
+COMMON_NAME_BYTES = 64
+
+_ATTRIBUTE = "attribute of a name"
+_UTF8_STRING = 0x0C
+
+
+def read_name(der: bytes) -> x509.Name | None:
+    """A Name that somebody sent, as an object.
+
+    Where a string holds what its type does not allow (certmonger writes ``_`` into a
+    PrintableString), that string is a UTF8String in the object, so the name can be issued; equal
+    names stay equal by RFC 5280 section 7.1.
+
+    :param der: a Name in DER.
+    :return: None when no valid name has these values: a common name of more than 64 bytes, a
+        country that is not two characters, something that is not a string.
+    """
+    try:
+        rdns = [
+            [
+                asn1.read_tlv(asn1.AttributeTypeAndValue, attribute, _ATTRIBUTE)
+                for attribute in asn1.elements(rdn, "part of a name")
+            ]
+            for rdn in asn1.elements(asn1.tlv(der), "name")
+        ]
+        acceptable = all(_issuable(attribute) for rdn in rdns for attribute in rdn)
+    except (ValueError, DecodeError):
+        return None
+    if not acceptable or not all(rdns):
+        return None
+    try:
+        return x509.Name.from_bytes(der)
+    except ValueError:
+        pass
+    try:
+        return x509.Name.from_bytes(encode_rdns([[_as_utf8(a) for a in rdn] for rdn in rdns]))
+    except ValueError:
+        return None
+
+
+def _issuable(attribute: asn1.AttributeTypeAndValue) -> bool:
+    """Whether `cryptography` makes an object of it; for wrong lengths it would emit a warning."""
+    size = len(text_value(asn1.whole(attribute.value), _ATTRIBUTE).encode())
+    if attribute.type == NameOID.COMMON_NAME:
+        return 1 <= size <= COMMON_NAME_BYTES
+    return attribute.type not in COUNTRIES or size == 2
+
+
+def _as_utf8(attribute: asn1.AttributeTypeAndValue) -> asn1.AttributeTypeAndValue:
+    """The attribute, with a UTF8String for its value if its own string type cannot hold it."""
+    try:
+        x509.Name.from_bytes(encode_rdns([[attribute]]))
+    except ValueError:
+        text = text_value(asn1.whole(attribute.value), _ATTRIBUTE)
+        value = asn1.tlv(asn1.element(_UTF8_STRING, text.encode()))
+        return asn1.AttributeTypeAndValue(type=attribute.type, value=value)
+    return attribute
+
+
+def encode_rdns(rdns: list[list[asn1.AttributeTypeAndValue]]) -> bytes:
+    """A Name in DER from its parts."""
+    encoded = [asn1.element(0x31, b"".join(sorted(map(asn1.write, rdn)))) for rdn in rdns]
+    return asn1.element(0x30, b"".join(encoded))
