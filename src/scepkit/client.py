@@ -123,7 +123,7 @@ def parsed_csr(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
 
 def default_requester(csr: ParsedCsr, key: PrivateKey) -> Requester:
     """The self-signed requester of a first enrolment (RFC 8894 section 2.3)."""
-    return self_signed_requester(x509.load_der_x509_csr(csr.der), key, now=utcutc_now())
+    return self_signed_requester(x509.load_der_x509_csr(csr.der), key, now=utc_now())
 
 
 def renewal_request(

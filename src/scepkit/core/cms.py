@@ -14,6 +14,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -32,6 +33,9 @@ ID_MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 
 _SEQUENCE = 0x30
 _SET = 0x31
+
+#: Signed attributes: dotted OID -> values.
+Attributes: TypeAlias = dict[str, tuple[asn1.TLV, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,11 @@ class SignedMessage:
 class Verified:
     """What a verified signature covers.
 
-    `attributes` maps the dotted OID of each signed attribute to its values (encoded elements).
+    `attributes` maps the dotted OID of each signed attribute to its values.
     """
 
     content: bytes | None = field(repr=False)
-    attributes: dict[str, tuple[bytes, ...]] = field(repr=False)
+    attributes: Attributes = field(repr=False)
     signer: CertificateView
     digest: Digest
 
@@ -113,7 +117,7 @@ def read_content_info(data: bytes, expected: str, what: str) -> asn1.TLV:
     found = info.content_type.dotted_string
     if found != expected:
         raise DecodeError(
-            f"this is not a {what}: its content type is {_CONTENT_TYPES.get(found, found)}, "
+            f"this is not a {what}: its content type is {content_type_name(found)}, "
             f"expected {_CONTENT_TYPES[expected]}"
         )
     return info.content
@@ -127,6 +131,11 @@ _CONTENT_TYPES = {
     "1.2.840.113549.1.7.6": "EncryptedData",
     "1.2.840.113549.1.9.16.1.23": "AuthEnvelopedData",
 }
+
+
+def content_type_name(oid: str) -> str:
+    """The name of a CMS content type, such as ``SignedData``, or its OID."""
+    return _CONTENT_TYPES.get(oid, oid)
 
 
 def read_bundle(data: bytes) -> Bundle:
@@ -186,16 +195,16 @@ def verify(
     attributes = _signed_attributes(info)
     _check_content(message, attributes, digest)
     encoded = [asn1.write(attribute) for attribute in info.signed_attrs or ()]
-    named = [candidate for candidate in candidates if signer_matches(info, candidate)]
-    others = [candidate for candidate in candidates if candidate not in named]
-    for candidate in named + others:
+    if len(candidates) > 1:
+        candidates = sorted(candidates, key=lambda one: not signer_matches(info, one))
+    for candidate in candidates:
         if _signed_by(candidate, info, encoded, digest):
             return Verified(
                 content=message.content, attributes=attributes, signer=candidate, digest=digest
             )
     raise SignatureError(
         "the signature is broken: it was not made with the key of the certificate it names"
-        if named
+        if any(signer_matches(info, candidate) for candidate in candidates)
         else "the message is not signed by any certificate it may be signed by",
         signer=_signer_text(info),
     )
@@ -222,30 +231,34 @@ def _signature_digest(info: asn1.SignerInfo, allow_legacy: bool) -> Digest:
     return digest
 
 
-def _signed_attributes(info: asn1.SignerInfo) -> dict[str, tuple[bytes, ...]]:
+def _signed_attributes(info: asn1.SignerInfo) -> Attributes:
     if not info.signed_attrs:
         # Without them a signature over attributes can be passed off as one over content (A17).
         raise SignatureError("the signature covers no signed attributes, which SCEP requires")
-    attributes: dict[str, tuple[bytes, ...]] = {}
+    attributes: Attributes = {}
     for attribute in info.signed_attrs:
         name = attribute.type.dotted_string
         if name in attributes:
             raise DecodeError(f"the signed attribute {name} is there twice")
-        attributes[name] = tuple(asn1.whole(value) for value in attribute.values.as_list())
+        attributes[name] = tuple(attribute.values.as_list())
     return attributes
 
 
 def _check_content(
-    message: SignedMessage, attributes: dict[str, tuple[bytes, ...]], digest: Digest
+    message: SignedMessage, attributes: Attributes, digest: Digest
 ) -> None:
-    if attributes.get(ID_CONTENT_TYPE) != (asn1.oid_der(message.content_type),):
+    types = attributes.get(ID_CONTENT_TYPE, ())
+    if len(types) != 1 or asn1.whole(types[0]) != asn1.oid_der(message.content_type):
         raise SignatureError(
             "the signed contentType attribute is missing or is not the type of the content"
         )
     # An absent content counts as empty (RFC 8894 section 3: FAILURE and PENDING have none; G3).
-    expected = asn1.element(0x04, digest.of(message.content or b""))
-    found = attributes.get(ID_MESSAGE_DIGEST, ())
-    if len(found) != 1 or not hmac.compare_digest(found[0], expected):
+    digests = attributes.get(ID_MESSAGE_DIGEST, ())
+    if (
+        len(digests) != 1
+        or asn1.tag_of(digests[0]) != 0x04
+        or not hmac.compare_digest(digests[0].data, digest.of(message.content or b""))
+    ):
         raise SignatureError("the content was changed: its digest is not the signed one")
 
 
@@ -307,45 +320,42 @@ def sign(
         digest = Digest.SHA512  # RFC 8419 section 3.1
     algorithms.accept_digest(digest)
     signed_attributes = [
-        _attribute(oid, value)
-        for oid, value in (
-            (ID_CONTENT_TYPE, asn1.oid_der(ID_DATA)),
-            (ID_MESSAGE_DIGEST, asn1.element(0x04, digest.of(content or b""))),
-            *attributes,
-        )
+        _attribute(ID_CONTENT_TYPE, asn1.oid_der(ID_DATA)),
+        _attribute(ID_MESSAGE_DIGEST, asn1.element(0x04, digest.of(content or b""))),
+        *(_attribute(oid, value) for oid, value in attributes),
     ]
     # DER sorts a SET OF by the encoded elements, and the signature is over that order.
-    pairs = sorted(
-        ((asn1.write(attribute), attribute) for attribute in signed_attributes),
-        key=lambda pair: pair[0],
+    signed_attributes.sort()
+    signature_algorithm, signature = _sign_with(
+        signer.key, asn1.element(_SET, *signed_attributes), digest
     )
-    signed = asn1.element(_SET, b"".join(encoded for encoded, _ in pairs))
-    signature_algorithm, signature = _sign_with(signer.key, signed, digest)
     certificate = signer.certificate
-    info = asn1.SignerInfo(
-        version=1,
-        sid=asn1.issuer_and_serial(certificate.issuer, certificate.serial_number),
-        digest_algorithm=_digest_algorithm(digest),
-        signed_attrs=[attribute for _, attribute in pairs],
-        signature_algorithm=signature_algorithm,
-        signature=signature,
-        unsigned_attrs=None,
+    digest_algorithm = _digest_algorithm(digest)
+    info = asn1.element(
+        _SEQUENCE,
+        _VERSION_1,
+        asn1.issuer_and_serial(certificate.issuer, certificate.serial_number),
+        digest_algorithm,
+        asn1.element(0xA0, *signed_attributes),
+        signature_algorithm,
+        asn1.element(0x04, signature),
     )
-    return _signed_content_info(
-        content, (certificate.der, *signer.chain), (), [info], [_digest_algorithm(digest)]
-    )
+    return _signed_data(content, (certificate.der, *signer.chain), (), info, digest_algorithm)
 
 
-def _attribute(oid: str, value: bytes) -> asn1.Attribute:
-    return asn1.Attribute(type=asn1.oid(oid), values=asn1.SetOf([asn1.tlv(value)]))
+_VERSION_1 = b"\x02\x01\x01"
 
 
-def _digest_algorithm(digest: Digest) -> asn1.TLV:
+def _attribute(oid: str, value: bytes) -> bytes:
+    return asn1.element(_SEQUENCE, asn1.oid_der(oid), asn1.element(_SET, value))
+
+
+def _digest_algorithm(digest: Digest) -> bytes:
     # RFC 5754 section 2: SHA-2 without parameters; RFC 3370: SHA-1 with NULL for old readers.
     return asn1.algorithm(digest.oid, asn1.NULL if digest is Digest.SHA1 else b"")
 
 
-def _sign_with(key: PrivateKey, data: bytes, digest: Digest) -> tuple[asn1.TLV, bytes]:
+def _sign_with(key: PrivateKey, data: bytes, digest: Digest) -> tuple[bytes, bytes]:
     match key:
         case rsa.RSAPrivateKey():
             signature = key.sign(data, padding.PKCS1v15(), digest.hash())
@@ -364,33 +374,29 @@ def _sign_with(key: PrivateKey, data: bytes, digest: Digest) -> tuple[asn1.TLV, 
 def certs_only(certificates: Sequence[bytes], crls: Sequence[bytes] = ()) -> bytes:
     """Make a degenerate SignedData (RFC 8894 section 3.4) of certificates and CRLs in DER.
 
-    The order given is kept: the issued certificate goes first.
+    The order given is kept, though DER would sort a SET: clients take the first certificate for
+    the issued one.
     """
-    return _signed_content_info(None, certificates, crls, [], [])
+    return _signed_data(None, certificates, crls)
 
 
-def _signed_content_info(
+def _signed_data(
     content: bytes | None,
     certificates: Sequence[bytes],
     crls: Sequence[bytes],
-    signer_infos: list[asn1.SignerInfo],
-    digests: list[asn1.TLV],
+    signer_info: bytes = b"",
+    digest_algorithm: bytes = b"",
 ) -> bytes:
-    signed = asn1.SignedData(
-        version=1,
-        digest_algorithms=asn1.SetOf(digests),
-        encap_content_info=asn1.EncapsulatedContentInfo(
-            content_type=asn1.oid(ID_DATA), content=content
+    e_content = b"" if content is None else asn1.element(0xA0, asn1.element(0x04, content))
+    return asn1.content_info(
+        ID_SIGNED_DATA,
+        asn1.element(
+            _SEQUENCE,
+            _VERSION_1,
+            asn1.element(_SET, digest_algorithm),
+            asn1.element(_SEQUENCE, asn1.oid_der(ID_DATA), e_content),
+            asn1.element(0xA0, *certificates) if certificates else b"",
+            asn1.element(0xA1, *crls) if crls else b"",
+            asn1.element(_SET, signer_info),
         ),
-        certificates=[asn1.tlv(der) for der in certificates] or None,
-        crls=[asn1.tlv(der) for der in crls] or None,
-        signer_infos=asn1.SetOf(signer_infos),
-    )
-    return content_info(ID_SIGNED_DATA, asn1.write(signed))
-
-
-def content_info(content_type: str, content: bytes) -> bytes:
-    """A ContentInfo (DER) around an encoded element."""
-    return asn1.write(
-        asn1.ContentInfo(content_type=asn1.oid(content_type), content=asn1.tlv(content))
     )

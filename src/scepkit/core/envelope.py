@@ -46,6 +46,8 @@ _HMACS = {
 }
 _ID_HMAC_SHA256 = "1.2.840.113549.2.9"
 
+_SEQUENCE = 0x30
+_VERSION_0 = b"\x02\x01\x00"
 _KEY_TRANSPORT = 0x30
 _PASSWORD = 0xA3
 _RECIPIENT_KINDS = {0xA1: "key agreement", 0xA2: "key encryption key", 0xA4: "another kind of"}
@@ -210,7 +212,7 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
             "expected one with an RSA key"
         )
     info = next((one for one in infos if _names(one.rid, ours.certificate)), infos[0])
-    transport = _read_key_transport(info.algorithm)
+    transport = read_key_transport(info.algorithm)
     return _rsa_decrypt(ours.key, info.encrypted_key, transport, envelope.cipher), transport
 
 
@@ -248,7 +250,11 @@ def _rsa_padding(transport: KeyTransport) -> rsa_padding.AsymmetricPadding:
     return rsa_padding.OAEP(rsa_padding.MGF1(digest.hash()), digest.hash(), None)
 
 
-def _read_key_transport(algorithm: asn1.TLV) -> KeyTransport:
+def read_key_transport(algorithm: asn1.TLV) -> KeyTransport:
+    """How a KeyTransRecipientInfo says that the content key was encrypted.
+
+    :raises AlgorithmError: neither RSA nor an RSA-OAEP that is supported.
+    """
     oid, parameters = asn1.split_algorithm(algorithm, "key transport algorithm")
     if oid == algorithms.OID_RSA_ENCRYPTION:
         return KeyTransport.RSA_PKCS1V15
@@ -276,18 +282,14 @@ def _oaep_transport(parameters: bytes) -> KeyTransport:
 
 def _oaep_spellings(digest: Digest) -> frozenset[bytes]:
     """The encodings of OAEP parameters that peers use for one digest."""
-    hashes = [
-        asn1.element(0x30, asn1.oid_der(digest.oid) + parameters) for parameters in (asn1.NULL, b"")
-    ]
-    label = asn1.element(
-        0xA2, asn1.element(0x30, asn1.oid_der("1.2.840.113549.1.1.9") + b"\x04\x00")
-    )
+    hashes = [asn1.algorithm(digest.oid, parameters) for parameters in (asn1.NULL, b"")]
+    label = asn1.element(0xA2, asn1.algorithm("1.2.840.113549.1.1.9", b"\x04\x00"))
     spellings = set()
     for hash_ in hashes:
         for mgf_hash in hashes:
-            mgf = asn1.element(0x30, asn1.oid_der(algorithms.OID_MGF1) + mgf_hash)
-            body = asn1.element(0xA0, hash_) + asn1.element(0xA1, mgf)
-            spellings |= {asn1.element(0x30, body), asn1.element(0x30, body + label)}
+            mgf = asn1.element(0xA1, asn1.algorithm(algorithms.OID_MGF1, mgf_hash))
+            for end in (b"", label):
+                spellings.add(asn1.element(_SEQUENCE, asn1.element(0xA0, hash_), mgf, end))
     return frozenset(spellings)
 
 
@@ -402,79 +404,76 @@ def encrypt(
     count = cipher.block_bytes - len(content) % cipher.block_bytes
     ciphertext = _run(cipher, key, iv, content + bytes((count,)) * count, encrypting=True)
     if isinstance(to, Password):
-        version, recipient = 3, _password_recipient(key, to, cipher)
+        version, recipient = b"\x02\x01\x03", _password_recipient(key, to, cipher)
     else:
-        version, recipient = 0, _key_recipient(key, to, key_transport)
-    enveloped = asn1.EnvelopedData(
-        version=version,
-        originator_info=None,
-        recipient_infos=asn1.SetOf([recipient]),
-        encrypted_content_info=asn1.EncryptedContentInfo(
-            content_type=asn1.oid(cms.ID_DATA),
-            algorithm=_cipher_algorithm(cipher, iv),
-            content=ciphertext,
-            chunks=None,
+        version, recipient = _VERSION_0, _key_recipient(key, to, key_transport)
+    enveloped = asn1.element(
+        _SEQUENCE,
+        version,
+        asn1.element(0x31, recipient),
+        asn1.element(
+            _SEQUENCE,
+            asn1.oid_der(cms.ID_DATA),
+            _cipher_algorithm(cipher, iv),
+            asn1.element(0x80, ciphertext),
         ),
-        unprotected_attrs=None,
     )
-    return cms.content_info(cms.ID_ENVELOPED_DATA, asn1.write(enveloped))
+    return asn1.content_info(cms.ID_ENVELOPED_DATA, enveloped)
 
 
-def _cipher_algorithm(cipher: Cipher, iv: bytes) -> asn1.TLV:
-    return asn1.tlv(asn1.element(0x30, asn1.oid_der(cipher.oid) + asn1.element(0x04, iv)))
+def _cipher_algorithm(cipher: Cipher, iv: bytes) -> bytes:
+    return asn1.element(_SEQUENCE, asn1.oid_der(cipher.oid), asn1.element(0x04, iv))
 
 
-def _key_recipient(key: bytes, to: CertificateView, transport: KeyTransport) -> asn1.TLV:
+def _key_recipient(key: bytes, to: CertificateView, transport: KeyTransport) -> bytes:
     public_key = to.public_key()
     if not isinstance(public_key, rsa.RSAPublicKey):
         raise InputError(
             "the recipient's key is not RSA and cannot encrypt; the challengePassword is needed",
         )
-    info = asn1.KeyTransRecipientInfo(
-        version=0,
-        rid=asn1.issuer_and_serial(to.issuer, to.serial_number),
-        algorithm=_key_transport_algorithm(transport),
-        encrypted_key=public_key.encrypt(key, _rsa_padding(transport)),
+    return asn1.element(
+        _SEQUENCE,
+        _VERSION_0,
+        asn1.issuer_and_serial(to.issuer, to.serial_number),
+        _key_transport_algorithm(transport),
+        asn1.element(0x04, public_key.encrypt(key, _rsa_padding(transport))),
     )
-    return asn1.tlv(asn1.write(info))
 
 
-def _key_transport_algorithm(transport: KeyTransport) -> asn1.TLV:
+def _key_transport_algorithm(transport: KeyTransport) -> bytes:
     digest = transport.oaep_digest
     if digest is None:
         return asn1.algorithm(algorithms.OID_RSA_ENCRYPTION, asn1.NULL)
     if digest is Digest.SHA1:
         # The defaults, but written as an empty SEQUENCE: .NET refuses absent parameters (Q27).
         return asn1.algorithm(algorithms.OID_RSA_OAEP, b"\x30\x00")
-    hash_ = asn1.element(0x30, asn1.oid_der(digest.oid) + asn1.NULL)
-    mgf = asn1.element(0x30, asn1.oid_der(algorithms.OID_MGF1) + hash_)
-    body = asn1.element(0xA0, hash_) + asn1.element(0xA1, mgf)
-    return asn1.algorithm(algorithms.OID_RSA_OAEP, asn1.element(0x30, body))
+    hash_ = asn1.algorithm(digest.oid, asn1.NULL)
+    mgf = asn1.algorithm(algorithms.OID_MGF1, hash_)
+    parameters = asn1.element(_SEQUENCE, asn1.element(0xA0, hash_), asn1.element(0xA1, mgf))
+    return asn1.algorithm(algorithms.OID_RSA_OAEP, parameters)
 
 
-def _password_recipient(key: bytes, password: Password, cipher: Cipher) -> asn1.TLV:
+def _password_recipient(key: bytes, password: Password, cipher: Cipher) -> bytes:
     salt = secrets.token_bytes(_PBKDF2_SALT_BYTES)
     iv = secrets.token_bytes(cipher.block_bytes)
     kek = _pbkdf2(password, salt, PBKDF2_ITERATIONS, Digest.SHA256, cipher)
-    parameters = asn1.Pbkdf2Parameters(
-        salt=salt,
-        iterations=PBKDF2_ITERATIONS,
-        key_length=cipher.key_bytes,
-        prf=asn1.HmacPrf(algorithm=asn1.oid(_ID_HMAC_SHA256), parameters=asn1.Null()),
+    pbkdf2 = asn1.element(
+        _SEQUENCE,
+        asn1.element(0x04, salt),
+        asn1.integer(PBKDF2_ITERATIONS),
+        asn1.integer(cipher.key_bytes),
+        asn1.algorithm(_ID_HMAC_SHA256, asn1.NULL),
     )
-    info = asn1.PasswordRecipientInfo(
-        version=0,
-        key_derivation=asn1.KeyDerivation(
-            algorithm=asn1.oid(_ID_PBKDF2), parameters=asn1.tlv(asn1.write(parameters))
-        ),
-        key_encryption=asn1.tlv(
-            asn1.element(
-                0x30, asn1.oid_der(_ID_PWRI_KEK) + asn1.whole(_cipher_algorithm(cipher, iv))
-            )
-        ),
-        encrypted_key=_wrap_kek(key, kek, cipher, iv),
+    key_wrap = asn1.element(
+        _SEQUENCE, asn1.oid_der(_ID_PWRI_KEK), _cipher_algorithm(cipher, iv)
     )
-    return asn1.tlv(asn1.retag(asn1.tlv(asn1.write(info)), _PASSWORD))
+    return asn1.element(
+        _PASSWORD,
+        _VERSION_0,
+        asn1.element(0xA0, asn1.oid_der(_ID_PBKDF2), pbkdf2),
+        key_wrap,
+        asn1.element(0x04, _wrap_kek(key, kek, cipher, iv)),
+    )
 
 
 def _wrap_kek(key: bytes, kek: bytes, cipher: Cipher, iv: bytes) -> bytes:

@@ -28,7 +28,7 @@ from scepkit.core import asn1, cms, envelope
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import CertificateView, view
 from scepkit.core.envelope import DecryptionKey, Password
-from scepkit.core.strings import printable_or_utf8, text_value
+from scepkit.core.strings import printable_or_utf8, text_of
 from scepkit.errors import (
     DecodeError,
     FailInfo,
@@ -150,9 +150,9 @@ def encode_data(data: MessageData) -> bytes:
         case PkcsReq(csr) | RenewalReq(csr):
             return csr
         case CertPoll(issuer, subject):
-            return asn1.element(0x30, issuer + subject)
+            return asn1.element(0x30, issuer, subject)
         case GetCert(issuer, serial) | GetCrl(issuer, serial):
-            return asn1.element(0x30, issuer + asn1.integer(serial))
+            return asn1.issuer_and_serial(issuer, serial)
 
 
 def decode_data(message_type: MessageType, content: bytes) -> MessageData:
@@ -321,7 +321,7 @@ def _success(
     return Success(certificates=bundle.certificates, crls=bundle.crls)
 
 
-def _failure(attributes: dict[str, tuple[bytes, ...]]) -> Failure:
+def _failure(attributes: cms.Attributes) -> Failure:
     number = _text(attributes, ID_FAIL_INFO, "failInfo")
     text = _text(attributes, ID_FAIL_INFO_TEXT, "failInfoText") or ""
     if number is None:
@@ -334,7 +334,7 @@ def _failure(attributes: dict[str, tuple[bytes, ...]]) -> Failure:
 
 
 def _expect(
-    attributes: dict[str, tuple[bytes, ...]], oid: str, name: str, expected: str
+    attributes: cms.Attributes, oid: str, name: str, expected: str
 ) -> None:
     found = _text(attributes, oid, name)
     if found != expected:
@@ -508,7 +508,7 @@ def _number(value: int) -> bytes:
     return asn1.element(0x13, str(int(value)).encode("ascii"))
 
 
-def _single(attributes: dict[str, tuple[bytes, ...]], oid: str, name: str) -> bytes | None:
+def _single(attributes: cms.Attributes, oid: str, name: str) -> asn1.TLV | None:
     values = attributes.get(oid)
     if values is None:
         return None
@@ -517,17 +517,17 @@ def _single(attributes: dict[str, tuple[bytes, ...]], oid: str, name: str) -> by
     return values[0]
 
 
-def _text(attributes: dict[str, tuple[bytes, ...]], oid: str, name: str) -> str | None:
+def _text(attributes: cms.Attributes, oid: str, name: str) -> str | None:
     value = _single(attributes, oid, name)
-    return None if value is None else text_value(value, name)
+    return None if value is None else text_of(asn1.tag_of(value), bytes(value.data), name)
 
 
-def _nonce(attributes: dict[str, tuple[bytes, ...]], oid: str, name: str) -> bytes | None:
+def _nonce(attributes: cms.Attributes, oid: str, name: str) -> bytes | None:
     value = _single(attributes, oid, name)
     if value is None:
         return None
-    if value[0] != 0x04 or len(value) > _MAX_NONCE_BYTES + 2:
+    if asn1.tag_of(value) != 0x04 or len(value.data) > _MAX_NONCE_BYTES:
         raise DecodeError(
             f"the {name} is not an OCTET STRING of at most {_MAX_NONCE_BYTES} bytes"
         )
-    return value[2:]
+    return bytes(value.data)
