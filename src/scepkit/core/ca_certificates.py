@@ -18,7 +18,7 @@ from cryptography import x509
 
 from scepkit.core.ca_roles import check_recipient, find_leads, find_ras, notes_on, says_ra
 from scepkit.core.chains import Facts, Link, anchor_link, grow, hang_fault, title
-from scepkit.core.trust import MAX_CERTIFICATES, CaOffer, fingerprint
+from scepkit.core.trust import MAX_CERTIFICATES, CaOffer, anchor_facts, fingerprint
 from scepkit.errors import TrustError
 
 _CLOCK_HINT = (
@@ -79,6 +79,11 @@ class CaCertificates:
     _links: tuple[Link, ...] = field(repr=False, compare=False)
 
     @property
+    def authorities(self) -> tuple[x509.Certificate, ...]:
+        """The CA certificates among `certificates`: those that may issue and sign CRLs."""
+        return tuple(link.certificate for link in self._links)
+
+    @property
     def issues(self) -> bool:
         """Whether a CA is authenticated, so that issued certificates can be verified."""
         return bool(self._links)
@@ -124,7 +129,7 @@ def authenticate(
     :raises TrustError: the anchor is not a certificate, has nothing to do with the offer or cannot
         be used; a certificate that is needed is out of date; or there is none to encrypt to.
     """
-    top = _anchor(offer, anchor, now)
+    top = anchor_link(anchor_facts(offer, anchor))
     offered = [Facts(item) for item in dict.fromkeys(offer.certificates) if item != anchor]
     links, faults = grow([top], offered, now)
     ras, refused = find_ras(offer, top, links, ra_certificates)
@@ -135,7 +140,7 @@ def authenticate(
         )
     authorities = [link for link in links.values() if link.may_issue]
     ca, recipient = find_leads(top, ras, authorities, now)
-    for link in (recipient, ca):
+    for link in (top, recipient, ca):
         # Who is late is not silently replaced by another.
         if late := link.out_of_date(now):
             raise offer.refusal(late, hint=_CLOCK_HINT)
@@ -179,23 +184,6 @@ def _ignored(
     )
 
 
-def _anchor(offer: CaOffer, anchor: x509.Certificate, now: datetime) -> Link:
-    if not isinstance(anchor, x509.Certificate):
-        # A verifier that says True, as verifiers elsewhere do, has not said to what.
-        raise offer.refusal(
-            f"the verifier returned {type(anchor).__name__}, expected the certificate it vouches "
-            "for",
-            hint="a verifier returns a certificate or raises TrustError; AcceptIf makes one of a "
-            "function that returns True",
-        )
-    facts = Facts(anchor)
-    if facts.problem:
-        raise offer.refusal(f"{title(anchor)} cannot be an anchor: {facts.problem}")
-    if fault := facts.out_of_date(now):
-        raise offer.refusal(fault, hint=_CLOCK_HINT)
-    return anchor_link(facts)
-
-
 # ------------------------------------------------------------------ what was issued
 
 
@@ -206,7 +194,7 @@ def verify_issued(
     *,
     extra: Sequence[x509.Certificate] = (),
 ) -> IssuedChain:
-    """Verify that a certificate was issued by an authenticated CA (DESIGN rule 3; G16).
+    """Verify that a certificate was issued by an authenticated CA (G16).
 
     Whose key is in it is for the caller to compare.
 

@@ -32,6 +32,12 @@ _PURPOSE_NAMES = {
     "1.3.6.1.5.5.7.3.14": "eapOverLAN",
 }
 
+#: The hint where a certificate is refused for an RA's.
+NAME_THE_RA = (
+    "when it is the RA's, have it confirmed by the CA's operator and name it in ra_certificates "
+    "(--ra-cert)"
+)
+
 
 def find_ras(
     offer: CaOffer,
@@ -145,8 +151,7 @@ def check_recipient(offer: CaOffer, recipient: Link, refused: Sequence[tuple[Lin
                 f"there is no certificate to encrypt to: {title(recipient.certificate)} is not "
                 f"for encryption, and {title(link.certificate)} does not count as an RA's because "
                 f"{reason}",
-                hint="when it is the RA's, have it confirmed by the CA's operator and name it in "
-                "ra_certificates (--ra-cert)",
+                hint=NAME_THE_RA,
             )
 
 

@@ -36,7 +36,7 @@ _LONGEST_NAME = 160
 
 #: Everything `cryptography` raises over a certificate it cannot make sense of, mostly when an
 #: attribute is looked at.  `Warning` is one where warnings are errors (serial numbers below 1).
-_UNREADABLE = (
+UNREADABLE = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
@@ -102,7 +102,7 @@ class Facts:
         self.rsa = False
         try:
             self.problem = self._read()
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             self.problem = f"it cannot be read: {one_line(exc)}"
 
     def _read(self) -> str:
@@ -164,7 +164,7 @@ class Facts:
         try:
             start = self.certificate.not_valid_before_utc
             end = self.certificate.not_valid_after_utc
-        except _UNREADABLE as exc:
+        except UNREADABLE as exc:
             return f"the validity of {title(self.certificate)} cannot be read: {one_line(exc)}"
         if start <= now <= end:
             return ""
@@ -298,7 +298,7 @@ def issue_fault(child: Facts, issuer: Facts) -> str:
         child.certificate.verify_directly_issued_by(issuer.certificate)
     except InvalidSignature:
         return f"it was not signed with the key of {title(issuer.certificate)}"
-    except _UNREADABLE as exc:
+    except UNREADABLE as exc:
         return f"its signature cannot be checked: {one_line(exc)}"
     return ""
 
@@ -310,7 +310,7 @@ def title(certificate: x509.Certificate) -> str:
     """The subject of a certificate for people: RFC 4514 text, safe to print, never empty."""
     try:
         text = certificate.subject.rfc4514_string()
-    except _UNREADABLE:
+    except UNREADABLE:
         return "(a certificate whose name cannot be read)"
     return printable(text, _LONGEST_NAME) or "(a certificate without a name)"
 

@@ -27,13 +27,8 @@ from cryptography import x509
 
 from scepkit.core import http, messages
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
-from scepkit.core.ca_certificates import (
-    CaCertificates,
-    authenticate,
-    read_ca_certificates,
-    verify_issued,
-    verify_next_ca,
-)
+from scepkit.core.ca_certificates import CaCertificates, authenticate, verify_issued
+from scepkit.core.ca_replies import read_ca_certificates, verify_next_ca
 from scepkit.core.capabilities import Capabilities, Capability, parse_capabilities
 from scepkit.core.certificates import (
     CertificateView,

@@ -131,6 +131,25 @@ def fingerprint(certificate: x509.Certificate, digest: Digest = Digest.SHA256) -
     return certificate.fingerprint(digest.hash()).hex()
 
 
+def anchor_facts(offer: CaOffer, anchor: x509.Certificate) -> Facts:
+    """Look at what a verifier returned.
+
+    :raises TrustError: it is not a certificate, or one that cannot be used.
+    """
+    if not isinstance(anchor, x509.Certificate):
+        # A verifier that says True, as verifiers elsewhere do, has not said to what.
+        raise offer.refusal(
+            f"the verifier returned {type(anchor).__name__}, expected the certificate it vouches "
+            "for",
+            hint="a verifier returns a certificate or raises TrustError; AcceptIf makes one of a "
+            "function that returns True",
+        )
+    facts = Facts(anchor)
+    if facts.problem:
+        raise offer.refusal(f"{title(anchor)} cannot be an anchor: {facts.problem}")
+    return facts
+
+
 class PinnedCertificate:
     """Vouches for certificates that the caller has had from somewhere safe (RFC 8894 section 2.2).
 
