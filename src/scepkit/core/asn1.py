@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Annotated, TypeVar
 
 from cryptography.hazmat.asn1 import (
-    TLV,
+    TLV as TLV,
     BitString,
     Explicit,
     GeneralizedTime,
