@@ -179,7 +179,161 @@ class Facts:
         )
 
     @property
-    def shown_time(moment: datetime) -> str:
+    def shown_validity(self) -> str:
+        """The validity for people."""
+        if self.validity is None:
+            return "(dates that cannot be read)"
+        start, end = self.validity
+        return f"from {shown_time(start)} to {shown_time(end)}"
+
+
+class Link:
+    """A certificate with its issuer, and theirs, up to one that the caller vouched for.
+
+    Attributes:
+        facts: the certificate.
+        issuer: the link above, None at the top.
+        may_issue: whether certificates may hang below.
+        allowed: how many CAs may stand below (RFC 5280 section 6.1.4 (l) and (m)).
+        depth: the number of links above.
+    """
+
+    __slots__ = ("allowed", "depth", "facts", "issuer", "may_issue")
+
+    def __init__(self, facts: Facts, issuer: Link | None, may_issue: bool) -> None:
+        self.facts = facts
+        self.issuer = issuer
+        self.may_issue = may_issue
+        self.allowed = facts.path_length
+        self.depth = 0
+        if issuer is not None:
+            self.allowed = min(issuer.allowed - (not facts.self_issued), facts.path_length)
+            self.depth = issuer.depth + 1
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The certificate."""
+        return self.facts.certificate
+
+    def _upwards(self) -> Iterator[Link]:
+        link: Link | None = self
+        while link is not None:
+            yield link
+            link = link.issuer
+
+    def path(self) -> tuple[x509.Certificate, ...]:
+        """The certificates from this one up to the top, both included."""
+        return tuple(link.certificate for link in self._upwards())
+
+    def out_of_date(self, now: datetime) -> str:
+        """Why one of the certificates up to the top is not valid `now`, or ""."""
+        return next(filter(None, (link.facts.out_of_date(now) for link in self._upwards())), "")
+
+
+def anchor_link(facts: Facts) -> Link:
+    """The top of every path: a certificate that the caller vouched for."""
+    return Link(facts, None, may_issue=facts.is_ca_as_anchor)
+
+
+def grow(
+    start: Iterable[Link], candidates: Iterable[Facts], now: datetime | None
+) -> tuple[dict[x509.Certificate, Link], dict[x509.Certificate, str]]:
+    """Find every candidate that was issued by way of `start`.
+
+    Ways on which everything is valid `now` are taken first (None: dates do not matter); what can
+    only be reached by others is there too, and its `Link.out_of_date` says so.
+
+    :returns: the links of `start` and of what hangs below them, and for other candidates why not
+        (only where there is more to say than that no issuer is known).
+    """
+    usable = []
+    faults = {}
+    for facts in candidates:
+        if facts.problem:
+            faults[facts.certificate] = facts.problem
+        else:
+            usable.append(facts)
+    if now is None:
+        return _descend(start, usable, faults), faults
+    links = _descend(start, [facts for facts in usable if not facts.out_of_date(now)], faults)
+    rest = [facts for facts in usable if facts.certificate not in links]
+    return _descend(links.values(), rest, faults), faults
+
+
+def _descend(
+    start: Iterable[Link], candidates: Sequence[Facts], faults: dict[x509.Certificate, str]
+) -> dict[x509.Certificate, Link]:
+    waiting: dict[bytes, list[Facts]] = {}
+    for facts in candidates:
+        waiting.setdefault(facts.issuer, []).append(facts)
+    links: dict[x509.Certificate, Link] = {}
+    # The link that allows the longest paths below it goes first: then the first way found to a
+    # certificate is the best one, and no pair of certificates is looked at twice.
+    order = count()  # so that two links are never compared
+    heap = [(-link.allowed, link.depth, next(order), link) for link in start]
+    heapq.heapify(heap)
+    while heap:
+        link = heapq.heappop(heap)[-1]
+        if link.certificate in links:
+            continue
+        links[link.certificate] = link
+        for child in waiting.get(link.facts.subject, ()) if link.may_issue else ():
+            if child.certificate in links:
+                continue
+            if fault := hang_fault(child, link):
+                faults[child.certificate] = fault
+                continue
+            below = Link(child, link, may_issue=child.is_ca)
+            heapq.heappush(heap, (-below.allowed, below.depth, next(order), below))
+    return links
+
+
+def hang_fault(child: Facts, above: Link) -> str:
+    """Why the child may not hang below a link whose subject is its issuer, or ""."""
+    if child.is_ca and not child.self_issued and above.allowed < 1:
+        return (
+            f"it is a CA below {title(above.certificate)}, whose path length does not allow one "
+            "more"
+        )
+    return issue_fault(child, above.facts)
+
+
+def issue_fault(child: Facts, issuer: Facts) -> str:
+    """Why the issuer is not the one who signed the child, or "" when it is.
+
+    SHA-1 is accepted: what it protects here is vouched for by an anchor, and old CAs have nothing
+    better.  MD5 is not: certificates have been forged that way.
+    """
+    try:
+        if isinstance(child.certificate.signature_hash_algorithm, hashes.MD5):
+            return "it is signed with MD5, with which certificates can be forged"
+        child.certificate.verify_directly_issued_by(issuer.certificate)
+    except InvalidSignature:
+        return f"it was not signed with the key of {title(issuer.certificate)}"
+    except UNREADABLE as exc:
+        return f"its signature cannot be checked: {one_line(exc)}"
+    return ""
+
+
+# ------------------------------------------------------------------ for people
+
+
+def title(certificate: x509.Certificate) -> str:
+    """The subject of a certificate for people: RFC 4514 text, safe to print, never empty."""
+    return shown_name(certificate, "subject")
+
+
+def shown_name(certificate: x509.Certificate, which: Literal["subject", "issuer"]) -> str:
+    """A name of a certificate for people: RFC 4514 text, safe to print, never empty."""
+    try:
+        name = certificate.subject if which == "subject" else certificate.issuer
+        text = name.rfc4514_string()
+    except UNREADABLE:
+        return "(a name that cannot be read)"
+    return printable(text, _LONGEST_NAME) or "(no name)"
+
+
+def shown_time(moment: datetime) -> str:
     """A time (UTC) for people, to the minute."""
     return f"{moment:%Y-%m-%d %H:%M} UTC"
 
