@@ -140,6 +140,12 @@ class KnownCa:
     recipient: CertificateView = field(repr=False)
 
     @property
+    def issuer_name(self) -> bytes:
+        """The name under which the CA issues, as it is written in its certificate (DER)."""
+        lead = view_of(self.certificates.ca)
+        return lead.subject if self.certificates.issues else lead.issuer
+
+    @property
     def protection(self) -> Protection:
         """How a request to this CA is protected."""
         wanted = self.preferences
@@ -282,7 +288,7 @@ def poll(
             fingerprints=(anchor.hex(),),
             hint="poll with the same CA certificate or fingerprint as the enrolment",
         )
-    data = CertPoll(view_of(ca.certificates.ca).subject, pending.subject)
+    data = CertPoll(ca.issuer_name, pending.subject)
     reply, response = yield from _ask(
         ca, data, requester, _secret(challenge), pending.transaction_id, now
     )
@@ -406,7 +412,7 @@ def get_certificate(
     challenge: str | None = None,
 ) -> Flow[tuple[x509.Certificate, tuple[x509.Certificate, ...]]]:
     """GetCert (RFC 8894 section 4.5): the certificate with that serial number, and its chain."""
-    name = issuer or view_of(ca.certificates.ca).subject
+    name = issuer or ca.issuer_name
     reply = yield from _query(ca, GetCert(name, serial_number), requester, challenge, now, "GetCert")
     certificates = tuple(load_certificate(der) for der in reply.certificates)
     for certificate in certificates:
@@ -432,7 +438,7 @@ def get_crl(
     challenge: str | None = None,
 ) -> Flow[x509.CertificateRevocationList]:
     """GetCRL (RFC 8894 section 4.6): the newest CRL that covers that certificate."""
-    name = issuer or view_of(ca.certificates.ca).subject
+    name = issuer or ca.issuer_name
     reply = yield from _query(ca, GetCrl(name, serial_number), requester, challenge, now, "GetCRL")
     return read_crl(reply.crls, ca.certificates, issuer=name)
 
