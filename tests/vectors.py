@@ -1,7 +1,7 @@
 """Reads tests/vectors: real messages, as they went over the wire.
 
-`tests/vectors/README.md` says where they are from.  Nothing here interprets a message: the reader
-finds the files of a conversation and hands out their bytes, keys and certificates.
+`tests/vectors/README.md` says where they are from.  The reader finds the files of a conversation
+and hands out their bytes, keys and certificates; `transaction` alone looks into a message.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from scepkit.core import cms, messages
 
 FOLDER = Path(__file__).with_name("vectors")
 SERVERS = ("ca", "ra", "des-md5-get")
@@ -121,7 +123,7 @@ class Conversation:
 
     @property
     def issued(self) -> tuple[x509.Certificate, ...]:
-        """The certificate jscep got, with the chain it came with; empty when it got none."""
+        """The certificates jscep got, in the order of the reply; empty when it got none."""
         path = self.folder / "issued.pem"
         return _certificates(path) if path.exists() else ()
 
@@ -151,6 +153,20 @@ def conversation(name: str) -> Conversation:
 def rfc8894(name: str) -> bytes:
     """One of the vectors RFC 8894 section 3 points at, such as ``scep_req2.der``."""
     return (FOLDER / "rfc8894" / name).read_bytes()
+
+
+def transaction(step: Step) -> tuple[str, bytes]:
+    """transactionID and senderNonce of a recorded request, which its answer repeats."""
+    assert step.request is not None
+    (info,) = cms.read_signed(step.request.wire).signers
+    values = {
+        attribute.type.dotted_string: bytes(attribute.values.as_list()[0].data)
+        for attribute in info.signed_attrs or ()
+    }
+    return (
+        values[messages.ID_TRANSACTION_ID].decode("ascii"),
+        values[messages.ID_SENDER_NONCE],
+    )
 
 
 def _conversation(server: Server, folder: Path) -> Conversation:

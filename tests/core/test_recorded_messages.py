@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core import cms, messages
+from scepkit.core import messages
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import view_of
 from scepkit.core.envelope import DecryptionKey
@@ -34,21 +34,6 @@ EXCHANGES = [
 MODERN = [one for one in EXCHANGES if not str(one.id).startswith("des-md5-get")]
 each_exchange = pytest.mark.parametrize(("conversation", "step"), EXCHANGES)
 each_modern_exchange = pytest.mark.parametrize(("conversation", "step"), MODERN)
-
-
-def _asked(step: Step) -> tuple[str, bytes]:
-    """transactionID and senderNonce of a recorded request, MD5 or not."""
-    assert step.request is not None
-    message = cms.read_signed(step.request.wire)
-    (info,) = message.signers
-    attributes = {
-        attribute.type.dotted_string: attribute.values.as_list()[0]
-        for attribute in info.signed_attrs or ()
-    }
-    return (
-        bytes(attributes[messages.ID_TRANSACTION_ID].data).decode("ascii"),
-        bytes(attributes[messages.ID_SENDER_NONCE].data),
-    )
 
 
 def _open(
@@ -112,7 +97,7 @@ def test_recorded_request_is_of_its_type(
 
 @each_exchange
 def test_recorded_answer_is_opened(conversation: Conversation, step: Step) -> None:
-    reply = _open(conversation, step, *_asked(step))
+    reply = _open(conversation, step, *vectors.transaction(step))
     last = step is conversation.pki_operations[-1]
     match reply:
         case Success(certificates, crls):
@@ -138,14 +123,14 @@ def test_recorded_answer_has_the_transaction_id_of_the_result(
 ) -> None:
     expected = conversation.result.get("transactionId")
     if expected is not None:
-        assert _asked(step)[0] == expected
+        assert vectors.transaction(step)[0] == expected
 
 
 @each_exchange
 def test_recorded_answer_to_another_nonce_is_refused(
     conversation: Conversation, step: Step
 ) -> None:
-    transaction_id, nonce = _asked(step)
+    transaction_id, nonce = vectors.transaction(step)
     with pytest.raises(ReplyMismatchError) as caught:
         _open(conversation, step, transaction_id, bytes(16))
     assert caught.value.field == "recipientNonce"
@@ -156,7 +141,7 @@ def test_recorded_answer_to_another_nonce_is_refused(
 def test_recorded_answer_to_another_transaction_is_refused(
     conversation: Conversation, step: Step
 ) -> None:
-    transaction_id, nonce = _asked(step)
+    transaction_id, nonce = vectors.transaction(step)
     with pytest.raises(ReplyMismatchError) as caught:
         _open(conversation, step, "another", nonce)
     assert caught.value.field == "transactionID"
@@ -169,7 +154,7 @@ def test_recorded_request_is_not_taken_for_an_answer(
 ) -> None:
     # Both are pkiMessages; a server that reflects requests must not be believed.
     assert step.request is not None
-    transaction_id, nonce = _asked(step)
+    transaction_id, nonce = vectors.transaction(step)
     with pytest.raises((ReplyMismatchError, AlgorithmError)):
         messages.open_reply(
             step.request.wire,
