@@ -1,0 +1,62 @@
+"""What import-linter cannot see: submodules of packages that are not ours.
+
+The layers themselves and everything else is in pyproject.toml, and `scripts/check` looks at it.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import scepkit
+
+PACKAGE = Path(scepkit.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+ALLOWED = {"scepkit", "cryptography", *sys.stdlib_module_names}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module that a file imports, at its top or in a function, as dotted names."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        match node:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in names)
+            case ast.ImportFrom():
+                yield "a relative import"
+
+
+def modules(*parts: str) -> list[Path]:
+    return [path for path in MODULES if path.relative_to(PACKAGE).parts[: len(parts)] == parts]
+
+
+def test_the_modules_are_found() -> None:
+    assert len(modules("core")) > 5
+    assert len(modules("cli")) > 1
+
+
+@pytest.mark.parametrize("path", modules("core"), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_core_imports_no_http(path: Path) -> None:
+    assert not {"urllib.request", "urllib.response", "http.client", "http.server"} & {
+        *imported(path)
+    }
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_asn1_is_declared_in_one_file(path: Path) -> None:
+    found = [name for name in imported(path) if name.startswith("cryptography.hazmat.asn1")]
+    assert not found or path == PACKAGE / "core" / "asn1.py"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_foreign_package_has_one_home(path: Path) -> None:
+    homes = {"click": modules("cli"), "pytest": [*modules("testing"), *modules("testing.py")]}
+    for name in imported(path):
+        root = name.partition(".")[0]
+        assert root in ALLOWED or path in homes.get(root, []), f"{path} imports {name}"
