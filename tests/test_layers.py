@@ -16,7 +16,8 @@ import scepkit
 
 PACKAGE = Path(scepkit.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-ALLOWED = {"scepkit", "cryptography", *sys.stdlib_module_names}
+# `_typeshed` exists for type checkers only.
+ALLOWED = {"scepkit", "cryptography", "_typeshed", *sys.stdlib_module_names}
 
 
 def imported(path: Path) -> Iterator[str]:
