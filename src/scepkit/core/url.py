@@ -175,7 +175,8 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
     if not port:
         return host, None
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
-        raise InputError(f"the port {port!r} in the URL is not a number from 1 to 65535")
+        # Not repeated: in http://user:password/ it is a password.
+        raise InputError("the port in the URL is not a number from 1 to 65535")
     return host, int(port)
 
 
