@@ -15,18 +15,26 @@ from scepkit.errors import AlgorithmError
 
 
 class Digest(Enum):
-    """A message digest; the value is its plain name."""
+    """A message digest; the value is its plain name.
 
-    MD5 = "md5"
-    SHA1 = "sha1"
-    SHA256 = "sha256"
-    SHA384 = "sha384"
-    SHA512 = "sha512"
+    `oid` is the dotted OID of the digest itself.
+    """
 
-    @property
-    def oid(self) -> str:
-        """Dotted OID of the digest itself."""
-        return _DIGESTS[self][0]
+    oid: str
+    _hash: hashes.HashAlgorithm
+
+    MD5 = ("md5", "1.2.840.113549.2.5", hashes.MD5())  # noqa: S303 - to be named and refused
+    SHA1 = ("sha1", "1.3.14.3.2.26", hashes.SHA1())  # noqa: S303 - RFC 8894 2.9 allows it
+    SHA256 = ("sha256", "2.16.840.1.101.3.4.2.1", hashes.SHA256())
+    SHA384 = ("sha384", "2.16.840.1.101.3.4.2.2", hashes.SHA384())
+    SHA512 = ("sha512", "2.16.840.1.101.3.4.2.3", hashes.SHA512())
+
+    def __new__(cls, name: str, oid: str, hash_: hashes.HashAlgorithm) -> Digest:
+        member = object.__new__(cls)
+        member._value_ = name
+        member.oid = oid
+        member._hash = hash_  # stateless, so one serves everybody
+        return member
 
     @property
     def legacy(self) -> bool:
@@ -35,62 +43,44 @@ class Digest(Enum):
 
     def hash(self) -> hashes.HashAlgorithm:
         """The same digest as `cryptography` names it."""
-        return _DIGESTS[self][1]
+        return self._hash
 
     def of(self, data: bytes) -> bytes:
         """Hash `data`."""
-        context = hashes.Hash(_DIGESTS[self][1])
+        context = hashes.Hash(self._hash)
         context.update(data)
         return context.finalize()
 
 
-# `hashes.HashAlgorithm` objects are stateless, so one of each serves everybody.
-_DIGESTS: dict[Digest, tuple[str, hashes.HashAlgorithm]] = {
-    Digest.MD5: ("1.2.840.113549.2.5", hashes.MD5()),  # noqa: S303 - read only under the legacy switch
-    Digest.SHA1: ("1.3.14.3.2.26", hashes.SHA1()),  # noqa: S303 - RFC 8894 2.9 still allows it
-    Digest.SHA256: ("2.16.840.1.101.3.4.2.1", hashes.SHA256()),
-    Digest.SHA384: ("2.16.840.1.101.3.4.2.2", hashes.SHA384()),
-    Digest.SHA512: ("2.16.840.1.101.3.4.2.3", hashes.SHA512()),
-}
-
-
 class Cipher(Enum):
-    """A content-encryption algorithm; the value is its plain name."""
+    """A content-encryption algorithm; the value is its plain name.
 
-    AES128_CBC = "aes128-cbc"
-    AES192_CBC = "aes192-cbc"
-    AES256_CBC = "aes256-cbc"
-    DES_EDE3_CBC = "3des-cbc"
-    DES_CBC = "des-cbc"
+    `oid` is its dotted OID, `key_bytes` the length of its key, and `block_bytes` that of its block
+    and so of its IV.
+    """
 
-    @property
-    def oid(self) -> str:
-        """Dotted OID."""
-        return _CIPHERS[self][0]
+    oid: str
+    key_bytes: int
+    block_bytes: int
 
-    @property
-    def key_bytes(self) -> int:
-        """Length of the key in bytes."""
-        return _CIPHERS[self][1]
+    AES128_CBC = ("aes128-cbc", "2.16.840.1.101.3.4.1.2", 16, 16)
+    AES192_CBC = ("aes192-cbc", "2.16.840.1.101.3.4.1.22", 24, 16)
+    AES256_CBC = ("aes256-cbc", "2.16.840.1.101.3.4.1.42", 32, 16)
+    DES_EDE3_CBC = ("3des-cbc", "1.2.840.113549.3.7", 24, 8)
+    DES_CBC = ("des-cbc", "1.3.14.3.2.7", 8, 8)
 
-    @property
-    def block_bytes(self) -> int:
-        """Length of a block, and so of the IV, in bytes."""
-        return _CIPHERS[self][2]
+    def __new__(cls, name: str, oid: str, key_bytes: int, block_bytes: int) -> Cipher:
+        member = object.__new__(cls)
+        member._value_ = name
+        member.oid = oid
+        member.key_bytes = key_bytes
+        member.block_bytes = block_bytes
+        return member
 
     @property
     def legacy(self) -> bool:
         """True for single DES, which RFC 8894 section 2.9 forbids."""
         return self is Cipher.DES_CBC
-
-
-_CIPHERS: dict[Cipher, tuple[str, int, int]] = {
-    Cipher.AES128_CBC: ("2.16.840.1.101.3.4.1.2", 16, 16),
-    Cipher.AES192_CBC: ("2.16.840.1.101.3.4.1.22", 24, 16),
-    Cipher.AES256_CBC: ("2.16.840.1.101.3.4.1.42", 32, 16),
-    Cipher.DES_EDE3_CBC: ("1.2.840.113549.3.7", 24, 8),
-    Cipher.DES_CBC: ("1.3.14.3.2.7", 8, 8),
-}
 
 
 class KeyTransport(Enum):

@@ -8,7 +8,7 @@ are all that CMS asks for, so this file reads just those.  It decides nothing ab
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from cryptography import x509
@@ -28,7 +28,7 @@ PrivateKey: TypeAlias = (
 _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CertificateView:
     """A certificate as CMS sees it: `issuer`, `subject` and `spki` are DER."""
 
@@ -37,14 +37,34 @@ class CertificateView:
     serial_number: int
     subject: bytes = field(repr=False)
     spki: bytes = field(repr=False)
-    subject_key_identifier: bytes | None = field(repr=False)
+    _extensions: tuple[asn1.TLV, ...] = field(repr=False, compare=False)
+
+    @cached_property
+    def _public_key(self) -> PublicKeyTypes:
+        # Kept, because OpenSSL prepares an RSA key at its first use, which costs a quarter of a
+        # verification; a CA's certificate is used again and again.
+        return load_public_key(self.spki)
 
     def public_key(self) -> PublicKeyTypes:
         """The certificate's public key.
 
         :raises AlgorithmError: of a kind that is not supported, or malformed.
         """
-        return load_public_key(self.spki)
+        return self._public_key
+
+    @cached_property
+    def subject_key_identifier(self) -> bytes | None:
+        """The key identifier in its extension, or None."""
+        for encoded in self._extensions:
+            try:
+                extension = asn1.read_tlv(asn1.Extension, encoded, "certificate extension")
+            except DecodeError:
+                continue
+            value = extension.value
+            # An OCTET STRING within the extension's OCTET STRING, short in practice.
+            if extension.id.dotted_string == _SUBJECT_KEY_IDENTIFIER and value[:1] == b"\x04":
+                return value[2:]
+        return None
 
 
 def load_public_key(spki: bytes) -> PublicKeyTypes:
@@ -66,25 +86,15 @@ def view(der: bytes) -> CertificateView:
 
     :raises DecodeError: it is not one.
     """
-    outer = asn1.read(asn1.Certificate, der, "certificate")
-    tbs = asn1.read_tlv(asn1.TbsCertificate, outer.tbs, "certificate")
+    tbs = asn1.read(asn1.Certificate, der, "certificate").tbs
     return CertificateView(
         der=der,
         issuer=asn1.whole(tbs.issuer),
         serial_number=asn1.integer_value(tbs.serial_number, "certificate's serial number"),
         subject=asn1.whole(tbs.subject),
         spki=asn1.whole(tbs.spki),
-        subject_key_identifier=_subject_key_identifier(tbs.extensions or ()),
+        _extensions=tuple(tbs.extensions or ()),
     )
-
-
-def _subject_key_identifier(extensions: list[asn1.Extension] | tuple[()]) -> bytes | None:
-    for extension in extensions:
-        if extension.id.dotted_string == _SUBJECT_KEY_IDENTIFIER:
-            value = extension.value
-            # An OCTET STRING in the extension's OCTET STRING; short-form length in practice.
-            return value[2:] if value[:1] == b"\x04" and value[1:2] == bytes((len(value) - 2,)) else None
-    return None
 
 
 @lru_cache(maxsize=512)
@@ -100,5 +110,5 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as exc:
+    except (ValueError, x509.InvalidVersion) as exc:
         raise DecodeError(f"a certificate cannot be read: {exc}") from exc

@@ -257,7 +257,9 @@ def _check_content(
     if (
         len(digests) != 1
         or asn1.tag_of(digests[0]) != 0x04
-        or not hmac.compare_digest(digests[0].data, digest.of(message.content or b""))
+        or not hmac.compare_digest(
+            asn1.content_of(digests[0]), digest.of(message.content or b"")
+        )
     ):
         raise SignatureError("the content was changed: its digest is not the signed one")
 

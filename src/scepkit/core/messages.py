@@ -28,7 +28,7 @@ from scepkit.core import asn1, cms, envelope
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import CertificateView, view
 from scepkit.core.envelope import DecryptionKey, Password
-from scepkit.core.strings import printable_or_utf8, text_of
+from scepkit.core.strings import printable_or_utf8, text_value
 from scepkit.errors import (
     DecodeError,
     FailInfo,
@@ -519,15 +519,16 @@ def _single(attributes: cms.Attributes, oid: str, name: str) -> asn1.TLV | None:
 
 def _text(attributes: cms.Attributes, oid: str, name: str) -> str | None:
     value = _single(attributes, oid, name)
-    return None if value is None else text_of(asn1.tag_of(value), bytes(value.data), name)
+    return None if value is None else text_value(asn1.whole(value), name)
 
 
 def _nonce(attributes: cms.Attributes, oid: str, name: str) -> bytes | None:
     value = _single(attributes, oid, name)
     if value is None:
         return None
-    if asn1.tag_of(value) != 0x04 or len(value.data) > _MAX_NONCE_BYTES:
+    nonce = asn1.content_of(value)
+    if asn1.tag_of(value) != 0x04 or len(nonce) > _MAX_NONCE_BYTES:
         raise DecodeError(
             f"the {name} is not an OCTET STRING of at most {_MAX_NONCE_BYTES} bytes"
         )
-    return bytes(value.data)
+    return nonce

@@ -38,19 +38,15 @@ def printable_or_utf8(text: str) -> bytes:
 
 
 def text_value(encoded: bytes, name: str) -> str:
-    """The text in an encoded string element of any type; see `text_of`."""
-    return text_of(encoded[0], content_of(encoded), name)
-
-
-def text_of(tag: int, content: bytes, name: str) -> str:
-    """The text of a string with this identifier octet and these content octets.
+    """The text in an encoded string element of any type.
 
     :raises DecodeError: it is not a string, or not in the encoding its type says; `name` is what
         the message calls it.
     """
-    codec = _CODECS.get(tag)
+    codec = _CODECS.get(encoded[0])
     if codec is None:
-        raise DecodeError(f"the {name} is not a character string (its tag is 0x{tag:02x})")
+        raise DecodeError(f"the {name} is not a character string (its tag is 0x{encoded[0]:02x})")
+    content = content_of(encoded)
     if codec == "latin-1":
         try:
             return content.decode()
