@@ -36,8 +36,7 @@ class Namespace:
     def run(self, function: Callable[[], T]) -> T:
         """Call a function in a thread that is inside; what it raises is raised here.
 
-        Only sockets that this thread makes are inside, so nothing in `function` may leave the work
-        to other threads, and no connection may be kept from outside.
+        Threads that it starts are inside too; connections from before stay where they were made.
         """
         results: list[T] = []
         errors: list[BaseException] = []
