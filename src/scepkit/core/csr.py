@@ -29,11 +29,9 @@ from scepkit.core.signed import (
     VERSION_1,
     check_signature,
     plain_request,
-    sequence_der,
     signature_algorithm,
     signed,
     spki_der,
-    time_der,
 )
 from scepkit.core.strings import printable_or_utf8, text_value
 from scepkit.errors import DecodeError, InputError
@@ -97,11 +95,12 @@ def build_csr(
     if wanted:
         attributes.append(_attribute(ID_EXTENSION_REQUEST, _extensions_der(wanted)))
     try:
-        info = sequence_der(
+        info = asn1.element(
+            0x30,
             VERSION_1,
             name.public_bytes(),
             spki_der(key),
-            asn1.element(0xA0, b"".join(sorted(attributes))),
+            asn1.element(0xA0, *sorted(attributes)),
         )
     except ValueError as exc:
         raise InputError(f"the subject cannot be encoded: {exc}") from exc
@@ -155,8 +154,8 @@ def _extensions_der(extensions: list[tuple[x509.ExtensionType, bool]]) -> bytes:
         except (ValueError, TypeError, NotImplementedError) as exc:
             raise InputError(f"the extension {oid} cannot be encoded: {exc}") from exc
         flag = b"\x01\x01\xff" if critical else b""
-        encoded.append(sequence_der(asn1.oid_der(oid), flag, asn1.element(0x04, content)))
-    return sequence_der(*encoded)
+        encoded.append(asn1.element(0x30, asn1.oid_der(oid), flag, asn1.element(0x04, content)))
+    return asn1.element(0x30, *encoded)
 
 
 def _challenge_der(challenge: str) -> bytes:
@@ -168,7 +167,7 @@ def _challenge_der(challenge: str) -> bytes:
 
 
 def _attribute(oid: str, value: bytes) -> bytes:
-    return sequence_der(asn1.oid_der(oid), asn1.element(0x31, value))
+    return asn1.element(0x30, asn1.oid_der(oid), asn1.element(0x31, value))
 
 
 def renewal_csr(
@@ -362,15 +361,18 @@ def self_signed_certificate(
         raise InputError("the private key does not belong to the certification request")
     subject = asn1.whole(info.subject)
     usage = _SIGN_AND_ENCIPHER if isinstance(key, rsa.RSAPrivateKey) else _SIGN
-    extension = sequence_der(asn1.oid_der("2.5.29.15"), b"\x01\x01\xff", asn1.element(0x04, usage))
-    content = sequence_der(
+    extension = asn1.element(
+        0x30, asn1.oid_der("2.5.29.15"), b"\x01\x01\xff", asn1.element(0x04, usage)
+    )
+    content = asn1.element(
+        0x30,
         _VERSION_3,
         asn1.integer(x509.random_serial_number()),
         signature_algorithm(key, digest),
         subject,
-        sequence_der(time_der(now - _BACKDATED), time_der(now + lifetime)),
+        asn1.element(0x30, asn1.signing_time(now - _BACKDATED), asn1.signing_time(now + lifetime)),
         subject,
         spki,
-        asn1.element(0xA3, sequence_der(extension)),
+        asn1.element(0xA3, asn1.element(0x30, extension)),
     )
     return x509.load_der_x509_certificate(signed(content, key, digest))

@@ -7,7 +7,6 @@ for speed.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -43,19 +42,6 @@ _SIGNATURE_OIDS = frozenset(
 )
 
 
-def sequence_der(*parts: bytes) -> bytes:
-    """A SEQUENCE of encoded elements."""
-    return asn1.element(0x30, b"".join(parts))
-
-
-def time_der(moment: datetime) -> bytes:
-    """UTCTime until 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5)."""
-    utc = moment.astimezone(UTC)
-    if 1950 <= utc.year < 2050:
-        return asn1.element(0x17, utc.strftime("%y%m%d%H%M%SZ").encode())
-    return asn1.element(0x18, f"{utc.year:04}{utc.strftime('%m%d%H%M%SZ')}".encode())
-
-
 def spki_der(key: PrivateKey) -> bytes:
     """The SubjectPublicKeyInfo that belongs to a private key."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -68,7 +54,7 @@ def signed(content: bytes, key: PrivateKey, digest: Digest) -> bytes:
     """
     algorithm = signature_algorithm(key, digest)
     signature = _signature(content, key, digest)
-    return sequence_der(content, algorithm, asn1.element(0x03, b"\x00" + signature))
+    return asn1.element(0x30, content, algorithm, asn1.element(0x03, b"\x00", signature))
 
 
 def signature_algorithm(key: PrivateKey, digest: Digest) -> bytes:
@@ -80,11 +66,11 @@ def signature_algorithm(key: PrivateKey, digest: Digest) -> bytes:
         raise InputError(f"{digest.value} is not a digest to sign with; use sha256")
     match key:
         case rsa.RSAPrivateKey():
-            return sequence_der(asn1.oid_der(_RSA_OIDS[digest]), asn1.NULL)
+            return asn1.algorithm(_RSA_OIDS[digest], asn1.NULL)
         case ec.EllipticCurvePrivateKey():
-            return sequence_der(asn1.oid_der(algorithms.ECDSA_OIDS[digest]))
+            return asn1.algorithm(algorithms.ECDSA_OIDS[digest])
         case ed25519.Ed25519PrivateKey():
-            return sequence_der(asn1.oid_der(algorithms.OID_ED25519))
+            return asn1.algorithm(algorithms.OID_ED25519)
     raise InputError(f"{type(key).__name__} is not a key to sign with; expected RSA or EC")
 
 
@@ -158,6 +144,6 @@ def plain_request(
     :param algorithm: the signature's AlgorithmIdentifier; the signature itself is empty.
     :raises ValueError: `cryptography` refuses one of the parts.
     """
-    info = sequence_der(VERSION_1, _EMPTY_NAME, spki, asn1.element(0xA0, attribute))
-    algorithm = algorithm or sequence_der(asn1.oid_der(algorithms.OID_ED25519))
-    return x509.load_der_x509_csr(sequence_der(info, algorithm, asn1.element(0x03, b"\x00")))
+    info = asn1.element(0x30, VERSION_1, _EMPTY_NAME, spki, asn1.element(0xA0, attribute))
+    algorithm = algorithm or asn1.algorithm(algorithms.OID_ED25519)
+    return x509.load_der_x509_csr(asn1.element(0x30, info, algorithm, asn1.element(0x03, b"\x00")))
