@@ -1,102 +1,114 @@
-"""Certificates that `cryptography` does not write: old digests, version 1, and altered bytes."""
+"""Certificates that `cryptography` does not write: old digests, version 1, malformed parts.
+
+Each function takes a certificate of `pki` and gives the same one with a part replaced, signed anew
+by an RSA issuer (by itself when none is given).
+"""
 
 from __future__ import annotations
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core import asn1
 from tests import pki
 
 _SHA256_WITH_RSA = bytes.fromhex("06092a864886f70d01010b")
 _MD5_WITH_RSA = bytes.fromhex("06092a864886f70d010104")
 _SHA1_WITH_RSA = bytes.fromhex("06092a864886f70d010105")
 
+#: Where the parts of a version 3 TBSCertificate are.
+VERSION, SERIAL, ALGORITHM, ISSUER, VALIDITY, SUBJECT, SPKI, EXTENSIONS = range(8)
+
+
+def element(tag: int, *parts: bytes) -> bytes:
+    """One DER element."""
+    content = b"".join(parts)
+    if len(content) < 0x80:
+        return bytes((tag, len(content))) + content
+    octets = len(content).to_bytes(4, "big").lstrip(b"\x00")
+    return bytes((tag, 0x80 | len(octets))) + octets + content
+
+
+def children(encoded: bytes) -> list[bytes]:
+    """The elements within a DER element."""
+    at, end = _header(encoded, 0)
+    found = []
+    while at < end:
+        _, behind = _header(encoded, at)
+        found.append(encoded[at:behind])
+        at = behind
+    return found
+
+
+def _header(data: bytes, at: int) -> tuple[int, int]:
+    length, start = data[at + 1], at + 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[at + 2 : start], "big")
+    return start, start + length
+
+
+#: The SubjectPublicKeyInfo of a key of a kind that nobody knows.
+UNKNOWN_KEY = element(0x30, element(0x30, bytes.fromhex("06032a0304")), b"\x03\x02\x00\x00")
+
 
 def with_sha1(subject: pki.Identity, issuer: pki.Identity | None = None) -> pki.Identity:
-    """The same certificate, signed with SHA-1 by an RSA issuer (itself when there is none)."""
-    return _signed_anew(subject, issuer or subject, _SHA1_WITH_RSA, hashes.SHA1())
+    """Signed with SHA-1."""
+    return _rebuilt(subject, issuer, {}, _SHA1_WITH_RSA, hashes.SHA1())
 
 
 def with_md5(subject: pki.Identity, issuer: pki.Identity | None = None) -> pki.Identity:
-    """The same certificate, signed with MD5 by an RSA issuer (itself when there is none)."""
-    return _signed_anew(subject, issuer or subject, _MD5_WITH_RSA, hashes.MD5())
+    """Signed with MD5."""
+    return _rebuilt(subject, issuer, {}, _MD5_WITH_RSA, hashes.MD5())
 
 
 def version1(subject: pki.Identity, issuer: pki.Identity | None = None) -> pki.Identity:
-    """The same certificate without version and extensions."""
-    tbs = _tbs(subject)
-    tbs.version = tbs.extensions = None
-    return _signed(subject, asn1.write(tbs), issuer or subject)
+    """Without version and extensions."""
+    return _rebuilt(subject, issuer, {VERSION: b"", EXTENSIONS: b""})
+
+
+def with_part(
+    subject: pki.Identity, part: int, encoded: bytes, issuer: pki.Identity | None = None
+) -> pki.Identity:
+    """With another element in one place of the TBSCertificate."""
+    return _rebuilt(subject, issuer, {part: encoded})
 
 
 def with_extension(
-    subject: pki.Identity, oid: str, value: bytes, issuer: pki.Identity | None = None
+    subject: pki.Identity, extension: bytes, issuer: pki.Identity | None = None
 ) -> pki.Identity:
-    """The same certificate with one more extension, whose value may be malformed."""
-    tbs = _tbs(subject)
-    extra = asn1.Extension(id=asn1.oid(oid), critical=None, value=value)
-    tbs.extensions = [*(tbs.extensions or []), asn1.tlv(asn1.write(extra))]
-    return _signed(subject, asn1.write(tbs), issuer or subject)
+    """With one more (encoded) extension."""
+    (tbs, *_) = children(subject.der)
+    (extensions,) = children(children(tbs)[EXTENSIONS])
+    added = element(0xA3, element(0x30, *children(extensions), extension))
+    return _rebuilt(subject, issuer, {EXTENSIONS: added})
 
 
-def with_serial(subject: pki.Identity, encoded: bytes, issuer: pki.Identity | None = None) -> bytes:
-    """DER of the same certificate with another serial number (an encoded INTEGER)."""
-    tbs = _tbs(subject)
-    tbs.serial_number = asn1.tlv(encoded)
-    return _der(asn1.write(tbs), issuer or subject)
+def der_with_part(subject: pki.Identity, part: int, encoded: bytes) -> bytes:
+    """`with_part` for what `cryptography` may not load; the signature is the old one."""
+    tbs, algorithm, signature = children(subject.der)
+    parts = children(tbs)
+    parts[part] = encoded
+    return element(0x30, element(0x30, *parts), algorithm, signature)
 
 
-def with_key(subject: pki.Identity, spki: bytes, issuer: pki.Identity) -> x509.Certificate:
-    """The same certificate for another public key (an encoded SubjectPublicKeyInfo)."""
-    tbs = _tbs(subject)
-    tbs.spki = asn1.tlv(spki)
-    return x509.load_der_x509_certificate(_der(asn1.write(tbs), issuer))
-
-
-def with_validity(subject: pki.Identity, validity: bytes, issuer: pki.Identity) -> pki.Identity:
-    """The same certificate with another (encoded) validity."""
-    tbs = _tbs(subject)
-    tbs.validity = asn1.tlv(validity)
-    return _signed(subject, asn1.write(tbs), issuer)
-
-
-def _tbs(subject: pki.Identity) -> asn1.TbsCertificate:
-    return asn1.read(asn1.Certificate, subject.der, "certificate").tbs
-
-
-def _signed_anew(
-    subject: pki.Identity, issuer: pki.Identity, algorithm: bytes, digest: hashes.HashAlgorithm
-) -> pki.Identity:
-    tbs = asn1.write(_tbs(subject)).replace(_SHA256_WITH_RSA, algorithm)
-    return _signed(subject, tbs, issuer, algorithm, digest)
-
-
-def _signed(
+def _rebuilt(
     subject: pki.Identity,
-    tbs: bytes,
-    issuer: pki.Identity,
+    issuer: pki.Identity | None,
+    replaced: dict[int, bytes],
     algorithm: bytes = _SHA256_WITH_RSA,
     digest: hashes.HashAlgorithm | None = None,
 ) -> pki.Identity:
-    der = _der(tbs, issuer, algorithm, digest)
+    signer = issuer or subject
+    (tbs, *_) = children(subject.der)
+    identifier = element(0x30, algorithm, b"\x05\x00")
+    parts = children(tbs)
+    parts[ALGORITHM] = identifier
+    for part, encoded in replaced.items():
+        parts[part] = encoded
+    content = element(0x30, *parts)
+    key = signer.key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    signature = key.sign(content, padding.PKCS1v15(), digest or hashes.SHA256())
+    der = element(0x30, content, identifier, element(0x03, b"\x00", signature))
     return pki.Identity(x509.load_der_x509_certificate(der), subject.key)
-
-
-def _der(
-    tbs: bytes,
-    issuer: pki.Identity,
-    algorithm: bytes = _SHA256_WITH_RSA,
-    digest: hashes.HashAlgorithm | None = None,
-) -> bytes:
-    assert isinstance(issuer.key, rsa.RSAPrivateKey)
-    signature = issuer.key.sign(tbs, padding.PKCS1v15(), digest or hashes.SHA256())
-    identifier = asn1.element(0x30, algorithm + asn1.NULL)
-    return asn1.element(0x30, tbs + identifier + asn1.element(0x03, b"\x00" + signature))
-
-
-def der(certificate: x509.Certificate) -> bytes:
-    """The certificate as DER."""
-    return certificate.public_bytes(Encoding.DER)

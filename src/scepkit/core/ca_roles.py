@@ -127,7 +127,13 @@ def find_leads(
         return bool(link.out_of_date(now))
 
     ra = min(ras, key=lambda link: (_unfitness(link), late(link)), default=None)
-    ca = min(authorities, key=lambda link: (-link.depth, late(link)), default=top)
+    # A second certificate of a CA is no CA below it.
+    above = {link.facts.issuer for link in authorities if link is not top and not link.repeats}
+    ca = min(
+        authorities,
+        key=lambda link: (link.facts.subject in above, -link.depth, late(link)),
+        default=top,
+    )
     if ra is None:
         return ca, ca
     if ra.may_issue:

@@ -21,8 +21,9 @@ from typing import Literal
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
 from scepkit.core.certificates import view_of
 from scepkit.core.http import printable
 from scepkit.errors import DecodeError
@@ -41,7 +42,9 @@ UNREADABLE = (
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
+    x509.InvalidVersion,
     x509.DuplicateExtension,
+    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
     DecodeError,
     Warning,
@@ -75,7 +78,7 @@ class Facts:
 
     Attributes:
         certificate: the certificate.
-        subject, issuer: the names, DER.
+        subject, issuer, spki: the names and the SubjectPublicKeyInfo, DER.
         basic_constraints: the extension, or None.
         key_usage: the extension, or None.
         purposes: dotted OIDs of the extended key usage, or None without that extension.
@@ -92,13 +95,14 @@ class Facts:
         "problem",
         "purposes",
         "rsa",
+        "spki",
         "subject",
         "validity",
     )
 
     def __init__(self, certificate: x509.Certificate) -> None:
         self.certificate = certificate
-        self.subject = self.issuer = b""
+        self.subject = self.issuer = self.spki = b""
         self.basic_constraints: x509.BasicConstraints | None = None
         self.key_usage: x509.KeyUsage | None = None
         self.purposes: frozenset[str] | None = None
@@ -110,9 +114,9 @@ class Facts:
             self.problem = f"it cannot be read: {one_line(exc)}"
 
     def _read(self) -> str:
-        names = view_of(self.certificate)
-        self.subject, self.issuer = names.subject, names.issuer
         certificate = self.certificate
+        view = view_of(certificate)
+        self.subject, self.issuer, self.spki = view.subject, view.issuer, view.spki
         self.validity = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
         for extension in certificate.extensions:
             match extension.value:
@@ -221,6 +225,16 @@ class Link:
             yield link
             link = link.issuer
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the same name and key are further up: a renewed or a cross-signed CA."""
+        mine = (self.facts.subject, self.facts.spki)
+        return any(
+            (link.facts.subject, link.facts.spki) == mine
+            for link in self._upwards()
+            if link is not self
+        )
+
     def path(self) -> tuple[x509.Certificate, ...]:
         """The certificates from this one up to the top, both included."""
         return tuple(link.certificate for link in self._upwards())
@@ -304,15 +318,36 @@ def issue_fault(child: Facts, issuer: Facts) -> str:
     SHA-1 is accepted: what it protects here is vouched for by an anchor, and old CAs have nothing
     better.  MD5 is not: certificates have been forged that way.
     """
+    certificate = child.certificate
     try:
-        if isinstance(child.certificate.signature_hash_algorithm, hashes.MD5):
+        digest = certificate.signature_hash_algorithm
+        if isinstance(digest, hashes.MD5):
             return "it is signed with MD5, with which certificates can be forged"
-        child.certificate.verify_directly_issued_by(issuer.certificate)
+        if isinstance(digest, hashes.SHA1):
+            _check_sha1(child, issuer)
+        else:
+            certificate.verify_directly_issued_by(issuer.certificate)
     except InvalidSignature:
         return f"it was not signed with the key of {title(issuer.certificate)}"
     except UNREADABLE as exc:
         return f"its signature cannot be checked: {one_line(exc)}"
     return ""
+
+
+def _check_sha1(child: Facts, issuer: Facts) -> None:
+    """What `verify_directly_issued_by` does, which refuses SHA-1."""
+    certificate, key = child.certificate, issuer.certificate.public_key()
+    signed, signature = certificate.tbs_certificate_bytes, certificate.signature
+    oid = certificate.signature_algorithm_oid.dotted_string
+    if child.issuer != issuer.subject:
+        raise InvalidSignature
+    match key:
+        case rsa.RSAPublicKey() if RSA_SIGNATURES.get(oid) is Digest.SHA1:
+            key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
+        case ec.EllipticCurvePublicKey() if ECDSA_SIGNATURES.get(oid) is Digest.SHA1:
+            key.verify(signature, signed, ec.ECDSA(hashes.SHA1()))  # noqa: S303
+        case _:
+            raise InvalidSignature
 
 
 # ------------------------------------------------------------------ for people
