@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scepkit.core import asn1, messages
-from scepkit.core.ber import to_der
 from scepkit.core.cms import ID_CONTENT_TYPE, ID_MESSAGE_DIGEST
 from scepkit.core.inspect.values import Code, Oddity, ScepAttributes
 from scepkit.core.messages import (
@@ -174,15 +173,9 @@ class _Reader:
     # -------------------------------------------------------------- single values
 
     def first(self, oid: str) -> bytes | None:
-        """The first value as DER, or None when there is none that can be read."""
+        """The first value (DER), or None when there is none."""
         values = self.values.get(oid)
-        if not values:
-            return None
-        try:
-            return to_der(values[0])
-        except DecodeError as exc:
-            self.note("RFC 8894 3.2.1", f"the {_NAMES[oid]} cannot be read: {exc}")
-            return None
+        return values[0] if values else None
 
     def text(self, oid: str, expected: int = _PRINTABLE) -> str | None:
         """A character string of any type, or an INTEGER as decimal text."""
