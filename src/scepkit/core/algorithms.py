@@ -216,8 +216,9 @@ def cipher_named(name: str) -> Cipher:
     :raises AlgorithmError: there is none, or it is single DES (which is never sent).
     """
     wanted = name.lower().replace("_", "-").removesuffix("-cbc").replace("aes-", "aes")
+    wanted = "3des" if wanted == "des3" else wanted
     for cipher in Cipher:
-        if wanted in {cipher.value.removesuffix("-cbc"), "des3" if cipher is Cipher.DES_EDE3_CBC else ""}:
+        if wanted == cipher.value.removesuffix("-cbc"):
             return cipher_for_oid(cipher.oid)
     raise AlgorithmError(
         f"there is no cipher {name!r}; expected aes128, aes192, aes256 or 3des", algorithm=name

@@ -277,7 +277,8 @@ def _signed_by(
         signed = asn1.element(_SET, b"".join(order))
         try:
             _verify_with(key, oid, info.signature, signed, digest)
-        except (InvalidSignature, UnsupportedAlgorithm):
+        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+            # ValueError: RSA-PSS with a key that is too short for the digest.
             continue
         return True
     return False

@@ -50,7 +50,12 @@ _SEQUENCE = 0x30
 _VERSION_0 = b"\x02\x01\x00"
 _KEY_TRANSPORT = 0x30
 _PASSWORD = 0xA3
-_RECIPIENT_KINDS = {0xA1: "key agreement", 0xA2: "key encryption key", 0xA4: "another kind of"}
+_RECIPIENT_KINDS = {
+    _KEY_TRANSPORT: "an RSA key",
+    0xA1: "key agreement",
+    0xA2: "a symmetric key",
+    _PASSWORD: "a password",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +142,9 @@ def _iv(parameters: bytes, cipher: Cipher) -> bytes:
 def decrypt(envelope: Envelope, with_: DecryptionKey | Password) -> Decrypted:
     """Decrypt an envelope.
 
-    The RecipientInfo that names our certificate is used; when none does, every one of our kind is
-    tried, because peers write the name of the issuer in another encoding, or an older certificate
-    (Q40, Q53).
+    The RecipientInfo that names our certificate is used; when none does, the first of our kind is
+    tried, because peers write the name of the issuer in another encoding, or name an older
+    certificate (Q40, Q53).
 
     :raises DecryptError: it is not for us, or damaged.
     :raises AlgorithmError: the key transport or derivation is not supported.
@@ -206,19 +211,18 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
         if asn1.tag_of(info) == _KEY_TRANSPORT
     ]
     if not infos:
-        kinds = {_kind(info) for info in envelope.recipients} or {"no"}
         raise DecryptError(
-            f"the message is encrypted for {' and '.join(sorted(kinds))} recipient, "
-            "expected one with an RSA key"
+            f"the message is encrypted for {_recipients_text(envelope)}, expected an RSA key"
         )
     info = next((one for one in infos if _names(one.rid, ours.certificate)), infos[0])
     transport = read_key_transport(info.algorithm)
     return _rsa_decrypt(ours.key, info.encrypted_key, transport, envelope.cipher), transport
 
 
-def _kind(info: asn1.TLV) -> str:
-    tag = asn1.tag_of(info)
-    return "a password" if tag == _PASSWORD else f"a {_RECIPIENT_KINDS.get(tag, 'foreign')}"
+def _recipients_text(envelope: Envelope) -> str:
+    tags = {asn1.tag_of(info) for info in envelope.recipients}
+    kinds = [_RECIPIENT_KINDS.get(tag, "something unknown") for tag in tags]
+    return " and ".join(sorted(kinds)) or "nobody"
 
 
 def _names(rid: asn1.IssuerAndSerialNumber | bytes, certificate: CertificateView) -> bool:
@@ -267,7 +271,7 @@ def read_key_transport(algorithm: asn1.TLV) -> KeyTransport:
 
 def _oaep_transport(parameters: bytes) -> KeyTransport:
     """Which OAEP; absent and empty parameters both mean SHA-1 (Q26, Q27)."""
-    if parameters in {b"", b"\x30\x00", asn1.NULL}:
+    if parameters in {b"", asn1.NULL}:
         return KeyTransport.RSA_OAEP_SHA1
     for transport in KeyTransport:
         digest = transport.oaep_digest
@@ -282,15 +286,19 @@ def _oaep_transport(parameters: bytes) -> KeyTransport:
 
 def _oaep_spellings(digest: Digest) -> frozenset[bytes]:
     """The encodings of OAEP parameters that peers use for one digest."""
-    hashes = [asn1.algorithm(digest.oid, parameters) for parameters in (asn1.NULL, b"")]
+    names = [asn1.algorithm(digest.oid, parameters) for parameters in (asn1.NULL, b"")]
+    hashes = [asn1.element(0xA0, name) for name in names]
+    mgfs = [asn1.element(0xA1, asn1.algorithm(algorithms.OID_MGF1, name)) for name in names]
+    if digest is Digest.SHA1:  # what is default may be left out
+        hashes.append(b"")
+        mgfs.append(b"")
     label = asn1.element(0xA2, asn1.algorithm("1.2.840.113549.1.1.9", b"\x04\x00"))
-    spellings = set()
-    for hash_ in hashes:
-        for mgf_hash in hashes:
-            mgf = asn1.element(0xA1, asn1.algorithm(algorithms.OID_MGF1, mgf_hash))
-            for end in (b"", label):
-                spellings.add(asn1.element(_SEQUENCE, asn1.element(0xA0, hash_), mgf, end))
-    return frozenset(spellings)
+    return frozenset(
+        asn1.element(_SEQUENCE, hash_, mgf, end)
+        for hash_ in hashes
+        for mgf in mgfs
+        for end in (b"", label)
+    )
 
 
 # ------------------------------------------------------------------ password (RFC 3211, RFC 5652 6.2.4)
@@ -305,10 +313,8 @@ def _unwrap_by_password(envelope: Envelope, password: Password) -> bytes:
                 "PasswordRecipientInfo",
             )
             return _unwrap_kek(recipient, password, envelope.cipher)
-    kinds = {_kind(info) for info in envelope.recipients} or {"no"}
     raise DecryptError(
-        f"the message is encrypted for {' and '.join(sorted(kinds))} recipient, "
-        "expected one with a password"
+        f"the message is encrypted for {_recipients_text(envelope)}, expected a password"
     )
 
 
@@ -359,9 +365,10 @@ def _derive(
         asn1.Pbkdf2Parameters, derivation.parameters, "set of PBKDF2 parameters"
     )
     if not 1 <= parameters.iterations <= MAX_PBKDF2_ITERATIONS:
+        # Python refuses to write numbers of thousands of digits.
+        found = parameters.iterations if abs(parameters.iterations) < 2**64 else "countless"
         raise AlgorithmError(
-            f"PBKDF2 with {parameters.iterations} iterations is refused; expected 1 to "
-            f"{MAX_PBKDF2_ITERATIONS}",
+            f"PBKDF2 with {found} iterations is refused; expected 1 to {MAX_PBKDF2_ITERATIONS}",
             algorithm="PBKDF2",
         )
     prf = parameters.prf.algorithm.dotted_string if parameters.prf else "1.2.840.113549.2.7"
@@ -370,7 +377,8 @@ def _derive(
         raise AlgorithmError(f"the PBKDF2 function {prf} is not supported", algorithm=prf)
     if parameters.key_length not in {None, cipher.key_bytes}:
         raise AlgorithmError(
-            f"PBKDF2 gives {parameters.key_length} bytes, {cipher.value} needs {cipher.key_bytes}",
+            "PBKDF2 gives a key of another length than "
+            f"{cipher.value} needs ({cipher.key_bytes} bytes)",
             algorithm="PBKDF2",
         )
     return _pbkdf2(password, parameters.salt, parameters.iterations, digest, cipher)
@@ -395,7 +403,7 @@ def encrypt(
     """Make an enveloped ContentInfo (DER) for an RSA certificate, or for a password.
 
     :param key_transport: how an RSA recipient gets the key; nothing in SCEP announces OAEP.
-    :raises InputError: the recipient's key cannot encrypt (then use a Password).
+    :raises InputError: the recipient's key cannot encrypt (then use a Password), or is too short.
     :raises AlgorithmError: `cipher` is single DES.
     """
     algorithms.cipher_for_oid(cipher.oid)
@@ -431,12 +439,19 @@ def _key_recipient(key: bytes, to: CertificateView, transport: KeyTransport) -> 
         raise InputError(
             "the recipient's key is not RSA and cannot encrypt; the challengePassword is needed",
         )
+    try:
+        encrypted_key = public_key.encrypt(key, _rsa_padding(transport))
+    except ValueError as exc:
+        raise InputError(
+            f"an RSA key of {public_key.key_size} bits cannot encrypt a key by {transport.value}",
+            hint="use a longer key, or PKCS#1 v1.5",
+        ) from exc
     return asn1.element(
         _SEQUENCE,
         _VERSION_0,
         asn1.issuer_and_serial(to.issuer, to.serial_number),
         _key_transport_algorithm(transport),
-        asn1.element(0x04, public_key.encrypt(key, _rsa_padding(transport))),
+        asn1.element(0x04, encrypted_key),
     )
 
 
