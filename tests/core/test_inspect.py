@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import json
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scepkit.core import cms, envelope
-from scepkit.core.algorithms import Cipher, KeyTransport
+from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import view_of
 from scepkit.core.envelope import Password
 from scepkit.core.inspect import Inspection, inspect_message, render_text, to_json
@@ -178,6 +179,15 @@ def test_a_rollover_reply_is_signed_data_with_certificates(server: str) -> None:
     assert len(found.certificates) == 1
 
 
+def test_a_rollover_reply_as_the_rfc_has_it_shows_what_is_within() -> None:
+    ca, new = pki.root(), pki.root("rsa2048-b", "Next CA")
+    signer = cms.Signer(view_of(ca.certificate), ca.key)
+    found = inspect_message(cms.sign(cms.certs_only([new.der]), [], signer, Digest.SHA256))
+    assert [layer.kind for layer in found.layers] == ["SignedData", "certs-only SignedData"]
+    assert found.layers[-1].certificates[0].subject == "CN=Next CA,O=Acme"
+    assert found.oddities == ()
+
+
 @pytest.mark.parametrize("path", EVERY_FILE, ids=lambda path: str(path.relative_to(vectors.FOLDER)))
 def test_every_recorded_file_is_shown(path: Path) -> None:
     found = inspect_message(path.read_bytes())
@@ -288,6 +298,7 @@ def test_a_certificate_is_shown() -> None:
         x509.UniformResourceIdentifier("https://acme.test/"),
         x509.DirectoryName(pki.name("alias")),
         x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
+        x509.IPAddress(IPv4Address("192.0.2.1")),
         x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c\x03u@a"),
         x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x05\x00"),
         x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00"),
@@ -306,6 +317,7 @@ def test_a_certificate_is_shown() -> None:
         "uri:https://acme.test/",
         "dirname:CN=alias,O=Acme",
         "rid:1.2.3",
+        "ip:192.0.2.1",
         "upn:u@a",
         "othername:1.3.6.1.4.1.311.20.2.3;DER:0500",
         "othername:1.2.3;DER:0500",

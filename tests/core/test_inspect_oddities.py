@@ -459,6 +459,9 @@ def test_a_content_that_cannot_be_read_is_odd() -> None:
     ((code, text),) = odd(message(REQUEST, b"hello"))
     assert code == "RFC 8894 3.2.2"
     assert text.startswith("the pkcsPKIEnvelope cannot be read")
+    ((code, text),) = odd(request(sealed(b"\x04\x01a")))
+    assert code == "RFC 8894 3.2.2"
+    assert text.startswith("the messageData cannot be read")
 
 
 @pytest.mark.parametrize(
@@ -717,6 +720,12 @@ def test_several_recipients_are_odd_and_each_is_tried() -> None:
     ]
     assert found.content is not None
     assert found.content.kind == "CertificationRequest"
+
+
+def test_several_recipients_and_none_of_ours_is_odd() -> None:
+    stranger = envelope.encrypt(b"x", view(requester().der), Cipher.AES128_CBC)
+    both = with_recipients(stranger, recipient_of(stranger), recipient_of(stranger))
+    assert inspect_message(both, key=ca().key).content is None
 
 
 def test_no_recipient_is_odd() -> None:

@@ -21,14 +21,13 @@ _EXPECTED_DATA = {
 }
 
 
-def check_message(message: Inspection, has_content: bool, odd: list[Oddity]) -> None:
+def check_message(
+    message: Inspection, attributes: ScepAttributes, has_content: bool, odd: list[Oddity]
+) -> None:
     """Compare the layers of a pkiMessage with its attributes and with each other.
 
     :param has_content: whether the signed content is more than empty, readable or not.
     """
-    attributes = message.attributes
-    if attributes is None:
-        return
     inner = message.content
     if inner is not None and inner.kind != "EnvelopedData":
         odd.append(Oddity("RFC 8894 3.1", f"the content is not encrypted: it is a {inner.kind}"))

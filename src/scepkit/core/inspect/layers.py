@@ -111,7 +111,6 @@ def _content_info(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection
 
 def _signed(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
     message = cms.read_signed(der)
-    is_scep = any(names_scep(signer) for signer in message.signers)
     certificates = _certificates(message.certificates, odd)
     crls = _crls(message.crls, odd)
     if not message.signers:
@@ -121,23 +120,33 @@ def _signed(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
             )
         return replace(_blank("certs-only SignedData"), certificates=certificates, crls=crls)
     found = replace(
-        _blank("pkiMessage" if is_scep else "SignedData"),
-        attributes=read_attributes(message.signers[0], odd) if is_scep else None,
+        _blank("SignedData"),
         signature=signatures.describe(message, certificates, secrets.certificate, odd),
         certificates=certificates,
         crls=crls,
     )
-    if is_scep and message.content_type != cms.ID_DATA:
-        kind = cms.content_type_name(message.content_type)
-        odd.append(Oddity("RFC 8894 3.2", f"the signed content is of the type {kind}, not data"))
     if message.content == b"":
         odd.append(Oddity("Q45", "the content is there and empty, instead of absent"))
+    if any(names_scep(signer) for signer in message.signers):
+        return _pki_message(message, found, odd, secrets)
     if message.content:
-        what = "pkcsPKIEnvelope" if is_scep else "signed content"
-        code = "RFC 8894 3.2.2" if is_scep else "RFC 8894 4.7.1"
-        found = replace(found, content=_within(message.content, what, code, odd, secrets))
-    if is_scep:
-        checks.check_message(found, bool(message.content), odd)
+        inner = _within(message.content, "signed content", "RFC 8894 4.7.1", odd, secrets)
+        found = replace(found, content=inner)
+    return found
+
+
+def _pki_message(
+    message: cms.SignedMessage, signed: Inspection, odd: list[Oddity], secrets: Secrets
+) -> Inspection:
+    attributes = read_attributes(message.signers[0], odd)
+    found = replace(signed, kind="pkiMessage", attributes=attributes)
+    if message.content_type != cms.ID_DATA:
+        kind = cms.content_type_name(message.content_type)
+        odd.append(Oddity("RFC 8894 3.2", f"the signed content is of the type {kind}, not data"))
+    if message.content:
+        inner = _within(message.content, "pkcsPKIEnvelope", "RFC 8894 3.2.2", odd, secrets)
+        found = replace(found, content=inner)
+    checks.check_message(found, attributes, bool(message.content), odd)
     return found
 
 

@@ -207,12 +207,13 @@ def _general_name(name: x509.GeneralName) -> str:
             return f"dirname:{format_subject(name.value)}"
         case x509.RegisteredID():
             return f"rid:{name.value.dotted_string}"
-        case x509.OtherName():
+        case _:
             return _other_name(name)
-    return str(name)
 
 
-def _other_name(name: x509.OtherName) -> str:
+def _other_name(name: x509.GeneralName) -> str:
+    # The last of GeneralName's kinds that `cryptography` reads.
+    assert isinstance(name, x509.OtherName)  # noqa: S101
     oid = name.type_id.dotted_string
     if oid == _UPN:
         try:
