@@ -29,7 +29,7 @@ class Digest(Enum):
     SHA384 = ("sha384", "2.16.840.1.101.3.4.2.2", hashes.SHA384())
     SHA512 = ("sha512", "2.16.840.1.101.3.4.2.3", hashes.SHA512())
 
-    def __new__(cls, name: str, oid: str, hash_: hashes.HashAlgorithm) -> Digest:
+    def __new__(cls, name: str, oid: str, hash_: hashes.HashAlgorithm) -> Digest:  # noqa: D102
         member = object.__new__(cls)
         member._value_ = name
         member.oid = oid
@@ -69,7 +69,7 @@ class Cipher(Enum):
     DES_EDE3_CBC = ("3des-cbc", "1.2.840.113549.3.7", 24, 8)
     DES_CBC = ("des-cbc", "1.3.14.3.2.7", 8, 8)
 
-    def __new__(cls, name: str, oid: str, key_bytes: int, block_bytes: int) -> Cipher:
+    def __new__(cls, name: str, oid: str, key_bytes: int, block_bytes: int) -> Cipher:  # noqa: D102
         member = object.__new__(cls)
         member._value_ = name
         member.oid = oid
@@ -148,9 +148,9 @@ FOREIGN_NAMES: dict[str, str] = {
 def oid_name(oid: str) -> str:
     """A name a person recognises for an algorithm OID, or the OID itself."""
     if oid in _DIGEST_BY_OID:
-        return _DIGEST_BY_OID[oid].value
+        return str(_DIGEST_BY_OID[oid].value)
     if oid in _CIPHER_BY_OID:
-        return _CIPHER_BY_OID[oid].value
+        return str(_CIPHER_BY_OID[oid].value)
     return FOREIGN_NAMES.get(oid, oid)
 
 

@@ -4,8 +4,9 @@ The rule of this file: structures only, and the few functions that read and writ
 structure *means* is said in `cms`, `messages` and `csr`.
 
 Reading: `read(cls, data, what)` takes DER at full speed, and when that fails puts the input through
-`ber.to_der` and tries once more, so that BER of every kind is read (Q16, Q17).  Writing is DER, put together by `element`: that is
-three times as fast as building the structures, and reads like the standard.
+`ber.to_der` and tries once more, so that BER of every kind is read (Q16, Q17).  Writing is DER, put
+together by `element`: that is three times as fast as building the structures, and reads like the
+standard.
 
 What is ANY in the standards is a `TLV` here; `whole(tlv)` gives its bytes.  A field that can hold
 anything *and* be absent cannot be declared, so AlgorithmIdentifiers are TLVs too and are split by
@@ -20,13 +21,13 @@ from typing import Annotated, TypeVar
 
 from cryptography.hazmat.asn1 import (
     TLV as TLV,
+)
+from cryptography.hazmat.asn1 import (
     BitString,
     Explicit,
-    GeneralizedTime,
     Implicit,
     Null,
     SetOf,
-    UTCTime,
     decode_der,
     encode_der,
     sequence,
@@ -148,12 +149,6 @@ class Pbkdf2Parameters:
     prf: HmacPrf | None
 
 
-@sequence
-class OaepParameters:
-    hash: Annotated[TLV, Explicit(0)]
-    mgf: Annotated[TLV, Explicit(1)]
-
-
 # ------------------------------------------------------------------ X.509 (RFC 5280)
 
 
@@ -162,12 +157,6 @@ class Extension:
     id: ObjectIdentifier
     critical: bool | None
     value: bytes
-
-
-@sequence
-class Validity:
-    not_before: UTCTime | GeneralizedTime
-    not_after: UTCTime | GeneralizedTime
 
 
 @sequence
@@ -223,14 +212,14 @@ def read(cls: type[T], data: bytes, what: str) -> T:
 
 
 def read_tlv(cls: type[T], tlv: TLV, what: str) -> T:
-    """Decode what an already read TLV holds.
+    """Decode what an already read TLV holds: DER, or BER within an element that was DER.
 
     :raises DecodeError: it is not a `cls`.
     """
     try:
         parsed: T = tlv.parse(cls)
-    except ValueError as exc:
-        raise DecodeError(f"this is not a {what}: {_first_line(exc)}") from exc
+    except ValueError:
+        return read(cls, encode_der(tlv), what)
     return parsed
 
 

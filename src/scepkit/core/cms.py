@@ -88,11 +88,7 @@ def read_signed(data: bytes, what: str = "SignedData message") -> SignedMessage:
     :raises DecodeError: it is something else; `what` names the thing expected.
     """
     content = read_content_info(data, ID_SIGNED_DATA, what)
-    try:
-        signed = asn1.read_tlv(asn1.SignedData, content, what)
-    except DecodeError:
-        # The outer element was DER and something within is not.
-        signed = asn1.read(asn1.SignedData, asn1.whole(content), what)
+    signed = asn1.read_tlv(asn1.SignedData, content, what)
     return SignedMessage(
         content_type=signed.encap_content_info.content_type.dotted_string,
         content=signed.encap_content_info.content,
@@ -267,7 +263,7 @@ def _check_content(
 def _signed_by(
     candidate: CertificateView, info: asn1.SignerInfo, encoded: list[bytes], digest: Digest
 ) -> bool:
-    """Whether the candidate's key made the signature, over the order sent or the sorted one (Q18)."""
+    """Whether the candidate's key made the signature, over the order sent or sorted (Q18)."""
     try:
         key = candidate.public_key()
     except AlgorithmError:

@@ -106,10 +106,7 @@ def read_envelope(data: bytes, *, allow_legacy: bool = False) -> Envelope:
     """
     what = "pkcsPKIEnvelope (EnvelopedData)"
     content = cms.read_content_info(data, cms.ID_ENVELOPED_DATA, what)
-    try:
-        enveloped = asn1.read_tlv(asn1.EnvelopedData, content, what)
-    except DecodeError:
-        enveloped = asn1.read(asn1.EnvelopedData, asn1.whole(content), what)
+    enveloped = asn1.read_tlv(asn1.EnvelopedData, content, what)
     encrypted = enveloped.encrypted_content_info
     if encrypted.content_type.dotted_string != cms.ID_DATA:
         raise DecodeError(
@@ -301,7 +298,7 @@ def _oaep_spellings(digest: Digest) -> frozenset[bytes]:
     )
 
 
-# ------------------------------------------------------------------ password (RFC 3211, RFC 5652 6.2.4)
+# ------------------------------------------------------------------ password (RFC 3211)
 
 
 def _unwrap_by_password(envelope: Envelope, password: Password) -> bytes:
@@ -366,9 +363,9 @@ def _derive(
     )
     if not 1 <= parameters.iterations <= MAX_PBKDF2_ITERATIONS:
         # Python refuses to write numbers of thousands of digits.
-        found = parameters.iterations if abs(parameters.iterations) < 2**64 else "countless"
+        count = str(parameters.iterations) if abs(parameters.iterations) < 2**64 else "countless"
         raise AlgorithmError(
-            f"PBKDF2 with {found} iterations is refused; expected 1 to {MAX_PBKDF2_ITERATIONS}",
+            f"PBKDF2 with {count} iterations is refused; expected 1 to {MAX_PBKDF2_ITERATIONS}",
             algorithm="PBKDF2",
         )
     prf = parameters.prf.algorithm.dotted_string if parameters.prf else "1.2.840.113549.2.7"
