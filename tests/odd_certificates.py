@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests import pki
 
@@ -52,6 +54,11 @@ def _header(data: bytes, at: int) -> tuple[int, int]:
 UNKNOWN_KEY = element(0x30, element(0x30, bytes.fromhex("06032a0304")), b"\x03\x02\x00\x00")
 
 
+def spki(key: PublicKeyTypes) -> bytes:
+    """The SubjectPublicKeyInfo of a key."""
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def with_sha1(subject: pki.Identity, issuer: pki.Identity | None = None) -> pki.Identity:
     """Signed with SHA-1."""
     return _rebuilt(subject, issuer, {}, _SHA1_WITH_RSA, hashes.SHA1())
@@ -74,13 +81,47 @@ def with_part(
     return _rebuilt(subject, issuer, {part: encoded})
 
 
+def with_serial(
+    subject: pki.Identity, serial: int, issuer: pki.Identity | None = None
+) -> pki.Identity:
+    """With another serial number; the signature is the old one without an issuer."""
+    encoded = element(0x02, serial.to_bytes(8, "big", signed=True).lstrip(b"\x00"))
+    if issuer is None:
+        der = der_with_part(subject, SERIAL, encoded)
+        return pki.Identity(x509.load_der_x509_certificate(der), subject.key)
+    return _rebuilt(subject, issuer, {SERIAL: encoded})
+
+
+def with_algorithm(subject: pki.Identity, oid: bytes, issuer: pki.Identity) -> pki.Identity:
+    """With another name (an encoded OBJECT IDENTIFIER) for the algorithm of its signature."""
+    return _rebuilt(subject, issuer, {}, oid)
+
+
+def with_ecdsa_sha1(subject: pki.Identity, issuer: pki.Identity) -> pki.Identity:
+    """Signed with ECDSA and SHA-1 by an EC issuer."""
+    (tbs, *_) = children(subject.der)
+    identifier = element(0x30, bytes.fromhex("06072a8648ce3d0401"))
+    parts = children(tbs)
+    parts[ALGORITHM] = identifier
+    content = element(0x30, *parts)
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    signature = issuer.key.sign(content, ec.ECDSA(hashes.SHA1()))
+    der = element(0x30, content, identifier, element(0x03, b"\x00", signature))
+    return pki.Identity(x509.load_der_x509_certificate(der), subject.key)
+
+
+def extensions(subject: pki.Identity) -> bytes:
+    """The Extensions of a certificate, encoded."""
+    (tbs, *_) = children(subject.der)
+    (found,) = children(children(tbs)[EXTENSIONS])
+    return found
+
+
 def with_extension(
     subject: pki.Identity, extension: bytes, issuer: pki.Identity | None = None
 ) -> pki.Identity:
     """With one more (encoded) extension."""
-    (tbs, *_) = children(subject.der)
-    (extensions,) = children(children(tbs)[EXTENSIONS])
-    added = element(0xA3, element(0x30, *children(extensions), extension))
+    added = element(0xA3, element(0x30, *children(extensions(subject)), extension))
     return _rebuilt(subject, issuer, {EXTENSIONS: added})
 
 
