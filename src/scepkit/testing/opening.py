@@ -1,0 +1,69 @@
+"""Decrypting a request when several keys or passwords may fit.
+
+The rule of this file: a key that the request names goes first; then the others, as clients encrypt
+to the wrong certificate (Q40), and the last error is the one reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scepkit.core import asn1, envelope
+from scepkit.core.csr import read_csr
+from scepkit.core.envelope import DecryptionKey, Password
+from scepkit.core.messages import (
+    DecryptedRequest,
+    PkcsReq,
+    RenewalReq,
+    Request,
+    decrypt_request,
+)
+from scepkit.errors import DecodeError, DecryptError, ProtocolError
+
+_PASSWORD = 0xA3
+
+
+def open_request(
+    request: Request, keys: Sequence[DecryptionKey], passwords: Sequence[Password]
+) -> tuple[DecryptedRequest, DecryptionKey | Password]:
+    """Decrypt a request; also says with what.
+
+    :raises ProtocolError: nothing fits, or what it says is malformed.
+    """
+    if request.message_type is None:
+        raise ProtocolError(f"messageType {request.message_type_text!r} is not a request")
+    if not request.content:
+        raise DecodeError("the pkiMessage holds no pkcsPKIEnvelope")
+    recipients = envelope.read_envelope(request.content).recipients
+    by_password = any(asn1.tag_of(info) == _PASSWORD for info in recipients)
+    candidates: Sequence[DecryptionKey | Password]
+    candidates = passwords if by_password else _named_first(recipients, keys)
+    fault: ProtocolError = DecryptError("the message is not for any key of this CA")
+    for candidate in candidates:
+        try:
+            opened = decrypt_request(request, candidate)
+            if isinstance(opened.data, PkcsReq | RenewalReq):
+                # A wrong key gives garbage that is well padded once in 256 times.
+                read_csr(opened.data.csr)
+        except ProtocolError as error:
+            fault = error
+            continue
+        return opened, candidate
+    raise fault
+
+
+def _named_first(
+    recipients: Sequence[asn1.TLV], keys: Sequence[DecryptionKey]
+) -> list[DecryptionKey]:
+    named = {serial for info in recipients if (serial := _serial(info)) is not None}
+    return sorted(keys, key=lambda key: key.certificate.serial_number not in named)
+
+
+def _serial(info: asn1.TLV) -> int | None:
+    try:
+        rid = asn1.read_tlv(asn1.KeyTransRecipientInfo, info, "KeyTransRecipientInfo").rid
+    except DecodeError:
+        return None
+    if isinstance(rid, bytes):
+        return None
+    return asn1.integer_value(rid.serial_number, "recipient's serial number")
