@@ -223,7 +223,9 @@ def _vouched_for(
     links, _ = grow(
         [anchor_link(anchor_facts(offer, anchor))], map(Facts, offer.certificates), None
     )
-    found = tuple(item for item in offer.certificates if item in links)
+    # The signer's own certificate stands there too, and the present CA is not the next one.
+    present = {current.anchor, *current.certificates}
+    found = tuple(item for item in offer.certificates if item in links and item not in present)
     if not found:
         raise offer.refusal(
             "the certificates in the answer to GetNextCACert are not covered by its signature "
