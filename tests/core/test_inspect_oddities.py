@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -981,3 +983,22 @@ def test_message_types_of_the_rfc_are_named() -> None:
     for kind in MessageType:
         shown = to_json(opened(request(messageType=printable(int(kind)))))
         assert shown["messageType"] == kind.rfc_name
+
+
+# ------------------------------------------------------------------ the codes
+
+
+def test_every_code_of_ours_is_explained() -> None:
+    root = Path(__file__).parents[2]
+    explained = {
+        code
+        for line in (root / "docs" / "oddities.md").read_text("utf-8").splitlines()
+        for code in re.findall(r"[AQ]\d+", line.split("|")[1] if line.startswith("|") else "")
+    }
+    sources = (root / "src" / "scepkit" / "core" / "inspect").glob("*.py")
+    used = {
+        code
+        for source in sources
+        for code in re.findall(r"[(\" ]([AQ]\d+)(?=[),\"])", source.read_text("utf-8"))
+    }
+    assert used == explained
