@@ -44,7 +44,6 @@ UNREADABLE = (
     UnsupportedAlgorithm,
     x509.InvalidVersion,
     x509.DuplicateExtension,
-    x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
     DecodeError,
     Warning,
