@@ -32,6 +32,7 @@ from scepkit.core.strings import printable_or_utf8, text_value
 from scepkit.errors import (
     DecodeError,
     FailInfo,
+    InputError,
     ProtocolError,
     ReplyMismatchError,
     SignatureError,
@@ -158,8 +159,7 @@ def encode_data(data: MessageData) -> bytes:
 def decode_data(message_type: MessageType, content: bytes) -> MessageData:
     """The messageData of a request.
 
-    The PKCS#10 of PKCSReq and RenewalReq is only checked to be a SEQUENCE of a SEQUENCE and more;
-    `csr.read_csr` reads it.
+    What a PKCSReq or RenewalReq holds is not looked at: `csr.read_csr` reads it.
 
     :raises DecodeError: it is not what the messageType says (RFC 8894 section 3.2).
     """
@@ -177,6 +177,8 @@ def decode_data(message_type: MessageType, content: bytes) -> MessageData:
                 content,
                 f"IssuerAndSerialNumber ({message_type.rfc_name})",
             )
+            if asn1.tag_of(which.issuer) != 0x30:
+                raise DecodeError(f"the issuer in the {message_type.rfc_name} is not a Name")
             serial = asn1.integer_value(which.serial_number, "serial number")
             kind = GetCert if message_type is MessageType.GET_CERT else GetCrl
             return kind(asn1.whole(which.issuer), serial)
@@ -251,8 +253,16 @@ def encode_request(
 
     :param recipient: the CA's or RA's RSA certificate, or the challengePassword when its key
         cannot encrypt (RFC 8894 section 3.1).
+    :param transaction_id: 1 to 255 characters, a PrintableString if the CA is to like it.
+    :param sender_nonce: 1 to 64 bytes; RFC 8894 section 3.2.1.5 wants 16.
     :param signing_time: aware; sent because some CAs look at it (Q44).
+    :raises InputError: an argument cannot be sent, or the recipient's key cannot encrypt.
+    :raises AlgorithmError: a forbidden algorithm, or a key that cannot sign SCEP messages.
     """
+    if not 1 <= len(sender_nonce) <= _MAX_NONCE_BYTES:
+        raise InputError(
+            f"the senderNonce has {len(sender_nonce)} bytes, expected 1 to {_MAX_NONCE_BYTES}"
+        )
     content = envelope.encrypt(
         encode_data(data),
         recipient,
@@ -261,7 +271,7 @@ def encode_request(
     )
     attributes = [
         (ID_MESSAGE_TYPE, _number(_TYPE_OF[type(data)])),
-        (ID_TRANSACTION_ID, printable_or_utf8(transaction_id)),
+        (ID_TRANSACTION_ID, _transaction_id(transaction_id)),
         (ID_SENDER_NONCE, asn1.element(0x04, sender_nonce)),
         (ID_SIGNING_TIME, asn1.signing_time(signing_time)),
     ]
@@ -290,13 +300,16 @@ def open_reply(
     """
     message = cms.read_signed(body, "CertRep (SignedData)")
     verified = cms.verify(message, signers, allow_legacy=allow_legacy)
+    _expect_data(message)
     attributes = verified.attributes
-    _expect(attributes, ID_MESSAGE_TYPE, "messageType", str(int(MessageType.CERT_REP)))
-    _expect(attributes, ID_TRANSACTION_ID, "transactionID", transaction_id)
+    found_type = _number_text(attributes, ID_MESSAGE_TYPE, "messageType")
+    _expect("messageType", str(int(MessageType.CERT_REP)), found_type)
+    found_id = _text(attributes, ID_TRANSACTION_ID, "transactionID")
+    _expect("transactionID", transaction_id, found_id)
     nonce = _nonce(attributes, ID_RECIPIENT_NONCE, "recipientNonce")
     if nonce is None or not hmac.compare_digest(nonce, sender_nonce):
         raise _mismatch("recipientNonce", sender_nonce.hex(), nonce.hex() if nonce else None)
-    status_text = _text(attributes, ID_PKI_STATUS, "pkiStatus")
+    status_text = _number_text(attributes, ID_PKI_STATUS, "pkiStatus")
     match _STATUSES.get(status_text or ""):
         case PkiStatus.PENDING:
             return StillPending()
@@ -305,7 +318,7 @@ def open_reply(
         case PkiStatus.SUCCESS:
             return _success(verified.content, decrypt_with, allow_legacy)
         case None:
-            found = "no pkiStatus" if status_text is None else f"pkiStatus {status_text!r}"
+            found = "no pkiStatus" if status_text is None else f"pkiStatus {status_text[:20]!r}"
             raise DecodeError(f"the CertRep has {found}, expected 0, 2 or 3")
 
 
@@ -322,8 +335,11 @@ def _success(
 
 
 def _failure(attributes: cms.Attributes) -> Failure:
-    number = _text(attributes, ID_FAIL_INFO, "failInfo")
-    text = _text(attributes, ID_FAIL_INFO_TEXT, "failInfoText") or ""
+    number = _number_text(attributes, ID_FAIL_INFO, "failInfo")
+    try:
+        text = _text(attributes, ID_FAIL_INFO_TEXT, "failInfoText") or ""
+    except DecodeError:
+        text = ""  # it is for people only, and must not hide the failure
     if number is None:
         return Failure(fail_info=None, fail_info_text=text)
     if not (number.isascii() and number.isdigit() and len(number) <= 4):
@@ -333,12 +349,17 @@ def _failure(attributes: cms.Attributes) -> Failure:
     return Failure(fail_info=known.get(value, value), fail_info_text=text)
 
 
-def _expect(
-    attributes: cms.Attributes, oid: str, name: str, expected: str
-) -> None:
-    found = _text(attributes, oid, name)
+def _expect(name: str, expected: str, found: str | None) -> None:
     if found != expected:
         raise _mismatch(name, expected, found)
+
+
+def _expect_data(message: cms.SignedMessage) -> None:
+    if message.content_type != cms.ID_DATA:
+        raise DecodeError(
+            f"the signed content is of type {cms.content_type_name(message.content_type)}, "
+            "expected data (RFC 8894 section 3.2)"
+        )
 
 
 def _mismatch(name: str, expected: str, found: str | None) -> ReplyMismatchError:
@@ -393,9 +414,8 @@ def read_request(body: bytes) -> Request:
     signer = _request_signer(message, info)
     verified = cms.verify(message, [signer])
     attributes = verified.attributes
-    if message.content_type != cms.ID_DATA:
-        raise DecodeError(f"the signed content is of type {message.content_type}, expected data")
-    type_text = _text(attributes, ID_MESSAGE_TYPE, "messageType")
+    _expect_data(message)
+    type_text = _number_text(attributes, ID_MESSAGE_TYPE, "messageType")
     transaction_id = _text(attributes, ID_TRANSACTION_ID, "transactionID")
     nonce = _nonce(attributes, ID_SENDER_NONCE, "senderNonce")
     if type_text is None or not transaction_id or not nonce:
@@ -476,7 +496,7 @@ def seal_reply(
     """
     attributes = [
         (ID_MESSAGE_TYPE, _number(MessageType.CERT_REP)),
-        (ID_TRANSACTION_ID, printable_or_utf8(request.transaction_id)),
+        (ID_TRANSACTION_ID, _transaction_id(request.transaction_id)),
         (ID_SENDER_NONCE, asn1.element(0x04, new_nonce())),
         (ID_RECIPIENT_NONCE, asn1.element(0x04, request.sender_nonce)),
         (ID_SIGNING_TIME, asn1.signing_time(signing_time)),
@@ -493,9 +513,11 @@ def seal_reply(
             )
         case Failure(fail_info, text):
             attributes.append((ID_PKI_STATUS, _number(PkiStatus.FAILURE)))
-            attributes.append((ID_FAIL_INFO, _number(FailInfo.BAD_REQUEST if fail_info is None else fail_info)))
+            reason = FailInfo.BAD_REQUEST if fail_info is None else fail_info
+            attributes.append((ID_FAIL_INFO, _number(reason)))
             if text:
-                attributes.append((ID_FAIL_INFO_TEXT, asn1.element(0x0C, text.encode())))
+                utf8 = text.encode("utf-8", "replace")
+                attributes.append((ID_FAIL_INFO_TEXT, asn1.element(0x0C, utf8)))
         case StillPending():
             attributes.append((ID_PKI_STATUS, _number(PkiStatus.PENDING)))
     return cms.sign(content, attributes, signer, protection.digest)
@@ -506,6 +528,17 @@ def seal_reply(
 
 def _number(value: int) -> bytes:
     return asn1.element(0x13, str(int(value)).encode("ascii"))
+
+
+def _transaction_id(text: str) -> bytes:
+    if not 1 <= len(text) <= MAX_TRANSACTION_ID:
+        raise InputError(
+            f"the transactionID has {len(text)} characters, expected 1 to {MAX_TRANSACTION_ID}"
+        )
+    try:
+        return printable_or_utf8(text)
+    except UnicodeEncodeError:
+        raise InputError(f"the transactionID {text!r} cannot be written as UTF-8") from None
 
 
 def _single(attributes: cms.Attributes, oid: str, name: str) -> asn1.TLV | None:
@@ -520,6 +553,14 @@ def _single(attributes: cms.Attributes, oid: str, name: str) -> asn1.TLV | None:
 def _text(attributes: cms.Attributes, oid: str, name: str) -> str | None:
     value = _single(attributes, oid, name)
     return None if value is None else text_value(asn1.whole(value), name)
+
+
+def _number_text(attributes: cms.Attributes, oid: str, name: str) -> str | None:
+    """A number as its decimal text; some write it as an INTEGER (Q19)."""
+    value = _single(attributes, oid, name)
+    if value is not None and asn1.tag_of(value) == 0x02 and len(asn1.content_of(value)) <= 8:
+        return str(asn1.integer_value(value, name))
+    return _text(attributes, oid, name)
 
 
 def _nonce(attributes: cms.Attributes, oid: str, name: str) -> bytes | None:
