@@ -15,7 +15,11 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, load_der_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
 
 from scepkit.core import asn1
 from scepkit.errors import AlgorithmError, DecodeError
@@ -81,6 +85,14 @@ def load_public_key(spki: bytes) -> PublicKeyTypes:
         ) from exc
 
 
+def public_key_der(key: PublicKeyTypes) -> bytes:
+    """A public key as SubjectPublicKeyInfo (DER), always in the same encoding.
+
+    Certificates and requests may have it in others: RSA without NULL, compressed points.
+    """
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def view(der: bytes) -> CertificateView:
     """Read a certificate (DER).
 
@@ -110,5 +122,6 @@ def load_certificate(der: bytes) -> x509.Certificate:
     """
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion) as exc:
+    except (ValueError, x509.InvalidVersion, Warning) as exc:
+        # Warning: about serial numbers that are not positive, wherever warnings are made errors.
         raise DecodeError(f"a certificate cannot be read: {exc}") from exc

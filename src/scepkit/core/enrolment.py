@@ -14,9 +14,11 @@ from typing import TypeAlias
 from cryptography import x509
 
 from scepkit.core import cms
-from scepkit.core.certificates import PrivateKey, load_certificate, view_of
+from scepkit.core.certificates import PrivateKey, load_certificate, public_key_der, view_of
+from scepkit.core.chains import title
 from scepkit.core.csr import self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
+from scepkit.core.http import printable
 from scepkit.errors import FailInfo, InputError
 
 
@@ -35,18 +37,20 @@ class Requester:
     chain: tuple[x509.Certificate, ...] = ()
 
     def __post_init__(self) -> None:
-        # The key's own numbers, so that a key in a token is compared by its public half.
-        if self.key.public_key() != self.certificate.public_key():
+        # By its public half, because a key in a token shows nothing else.
+        own = public_key_der(self.key.public_key())
+        if own != public_key_der(view_of(self.certificate).public_key()):
             raise InputError(
                 "the private key does not belong to the requester's certificate "
-                f"{self.certificate.subject.rfc4514_string()!r}",
+                f"{title(self.certificate)!r}",
                 hint="give the key the certificate was issued for",
             )
 
     @property
     def self_signed(self) -> bool:
         """Whether the certificate names itself as its issuer."""
-        return self.certificate.issuer == self.certificate.subject
+        seen = view_of(self.certificate)
+        return seen.issuer == seen.subject
 
     def signer(self) -> cms.Signer:
         """The same, as `cms.sign` wants it."""
@@ -69,11 +73,6 @@ def self_signed_requester(
     :param key: the private key of the CSR.
     :raises InputError: it is not the key of the CSR.
     """
-    if csr.public_key() != key.public_key():
-        raise InputError(
-            "the private key does not belong to the certificate request",
-            hint="give the key the request was signed with",
-        )
     return Requester(self_signed_certificate(csr, key, now=now), key)
 
 
@@ -125,7 +124,11 @@ def describe_failure(fail_info: FailInfo | int | None, text: str) -> str:
             name = f"{fail_info.rfc_name} ({int(fail_info)})"
         case _:
             name = f"failInfo {fail_info}"
-    return f"{name}: {text}" if text else name
+    said = printable(text, _LONGEST_TEXT)
+    return f"{name}: {said}" if said else name
+
+
+_LONGEST_TEXT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ class Pending:
         :param key: the private key of the certificate that signed the request (in a renewal that
             is the *old* key).
         :raises InputError: it is another key.
+        :raises DecodeError: a stored certificate cannot be read.
         """
         return Requester(
             load_certificate(self.requester),
@@ -207,15 +211,20 @@ class Pending:
                 raise ValueError("url and transactionID must be texts")
             if not (profile is None or isinstance(profile, str)):
                 raise ValueError("profile must be a text or null")
+            if not isinstance(stored["requesterChain"], list):
+                raise ValueError("requesterChain must be a list")
+            subject = bytes.fromhex(stored["subject"])
+            if subject[:1] != b"\x30":
+                raise ValueError("subject must be a Name in DER")
             return cls(
                 url=url,
                 profile=profile,
                 transaction_id=transaction_id,
-                subject=bytes.fromhex(stored["subject"]),
-                spki_sha256=bytes.fromhex(stored["spkiSha256"]),
+                subject=subject,
+                spki_sha256=_sha256(stored["spkiSha256"]),
                 requester=bytes.fromhex(stored["requester"]),
                 requester_chain=tuple(bytes.fromhex(der) for der in stored["requesterChain"]),
-                ca_fingerprint=bytes.fromhex(stored["caFingerprintSha256"]),
+                ca_fingerprint=_sha256(stored["caFingerprintSha256"]),
             )
         except KeyError as exc:
             raise InputError(f"this is not a pending enrolment: {exc} is missing") from exc
@@ -224,6 +233,16 @@ class Pending:
 
 
 _FORMAT = "scepkit-pending-1"
+
+
+def _sha256(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != 32:
+        raise ValueError(f"a SHA-256 digest has 32 bytes, not {len(digest)}")
+    return digest
+
+
+_YEAR = 366 * 86400.0
 
 #: How an enrolment, a renewal or a poll ends.
 EnrolmentResult: TypeAlias = Issued | Pending | Rejected
@@ -248,10 +267,10 @@ class PollPolicy:
     max_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        if not (self.interval >= 0 and self.factor >= 1 and self.max_interval >= 0):
-            raise InputError(
-                "a poll policy needs interval >= 0, factor >= 1 and max_interval >= 0"
-            )
+        if not (0 <= self.interval <= _YEAR and 0 <= self.max_interval <= _YEAR):
+            raise InputError("interval and max_interval must be from 0 seconds to a year")
+        if not 1 <= self.factor <= 1000:
+            raise InputError("factor must be from 1 to 1000")
         if self.max_polls is not None and self.max_polls < 0:
             raise InputError("max_polls must not be negative")
         if self.max_seconds is not None and not self.max_seconds >= 0:
@@ -260,6 +279,7 @@ class PollPolicy:
     def wait_before(self, poll: int, retry_after: float | None) -> float:
         """Seconds to wait before poll number `poll` (the first is 0)."""
         if retry_after is not None:
-            return retry_after
-        # 64 doublings are longer than any limit; the cap keeps the power from overflowing.
+            # A server that says 0 is not to be asked without a pause.
+            return max(retry_after, min(self.interval, 1.0))
+        # The cap keeps the power from overflowing.
         return min(self.interval * self.factor ** min(poll, 64), self.max_interval)
