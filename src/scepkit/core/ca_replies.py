@@ -165,14 +165,14 @@ def verify_next_ca(
     else:
         found = _load_all(message.certificates)
         found = _vouched_for(CaOffer(url, profile, found), current, verifier)
-    authorities = [facts for facts in map(Facts, found) if facts.is_ca_as_anchor]
-    if not authorities:
-        raise DecodeError("there is no CA certificate in the answer to GetNextCACert")
-    for facts in authorities:
-        late = facts.out_of_date(now)
-        if late and facts.certificate.not_valid_after_utc < now:
+    following = [one for one in map(Facts, found) if not one.problem and one.is_ca_as_anchor]
+    if not following:
+        raise DecodeError("there is no usable CA certificate in the answer to GetNextCACert")
+    for facts in following:
+        # Not valid yet is what one expects of it.
+        if facts.validity is not None and facts.validity[1] < now:
             raise TrustError(
-                late,
+                facts.out_of_date(now),
                 fingerprints=tuple(map(fingerprint, found)),
                 hint="the answer may be an old one that somebody kept",
             )
