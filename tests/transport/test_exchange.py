@@ -165,7 +165,7 @@ def test_a_gzip_bomb_is_refused() -> None:
     ("body", "coding", "words"),
     [
         (b"not gzip", "gzip", "damaged"),
-        (gzip.compress(b"x" * 100)[:-9], "gzip", "damaged"),
+        (gzip.compress(b"x" * 100, mtime=0)[:-9], "gzip", "damaged"),
         (b"x", "br", "'br'"),
         (b"x", "gzip, gzip", "'gzip, gzip'"),
     ],
