@@ -213,3 +213,15 @@ def test_a_closed_transport_sends_nothing() -> None:
         transport.close()
     assert caught.value.kind == "closed"
     assert len(server.requests) == 1
+
+
+def test_idle_connections_are_checked_where_there_is_no_poll_too(
+    transport: HttpTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("select.poll")  # as on Windows
+    with serve(echo) as server, serve(once(answer(b"x"))) as closing:
+        for _ in range(2):
+            transport.exchange(post(server.url()))
+            transport.exchange(post(closing.url()))
+            time.sleep(0.02)
+    assert (server.connections, closing.connections) == (1, 2)

@@ -43,6 +43,7 @@ from tests.transport.asking import failure, get, post
         ({"basic_auth": ("a", "hunter2\n")}, "password for basic .* line break"),
         ({"tls_host_name": "a\r\nb"}, "tls_host_name"),
         ({"tls_host_name": ""}, "tls_host_name"),
+        ({"tls_host_name": "a..b"}, "tls_host_name"),
         ({"tls_host_name": "bücher.test"}, "tls_host_name"),
         ({"proxy": "socks5://jo:hunter2@p.test"}, "'socks5'"),
         ({"proxy": "https://p.test"}, "'https'"),
@@ -120,10 +121,12 @@ def test_the_url_of_an_error_has_no_message() -> None:
 
 def test_little_is_loaded_until_it_is_needed() -> None:
     program = (
-        "import sys, scepkit.transport as t\n"
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "import scepkit.transport as t\n"
         "transport = t.HttpTransport()\n"
         "names = {'asyncio', 'logging', 'concurrent.futures', 'urllib.request', 'zlib'}\n"
-        "sys.exit(' '.join(names & set(sys.modules)) or 0)\n"
+        "sys.exit(' '.join(names & set(sys.modules) - before) or 0)\n"
     )
     environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     result = subprocess.run(
@@ -134,3 +137,15 @@ def test_little_is_loaded_until_it_is_needed() -> None:
         text=True,
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_an_exchange_needs_no_logging() -> None:
+    program = (
+        "import sys, scepkit.transport as t\n"
+        "from scepkit.core.http import HttpRequest\n"
+        "body = t.HttpTransport().exchange(HttpRequest('GET', sys.argv[1])).body\n"
+        "sys.exit(body != b'ok' or 'logging' in sys.modules)\n"
+    )
+    with serve(always(answer(b"ok"))) as server:
+        result = subprocess.run([sys.executable, "-c", program, server.url()], check=False)
+    assert result.returncode == 0

@@ -55,7 +55,9 @@ _URL = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)"  # scheme, authority
     r"([^?#]*)(?:\?([^#]*))?(#.*)?"  # path, query, fragment
 )
-_HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9_])?\.?")
+# Underscores are not for host names, and are in use all the same.
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
 # Lone surrogates are what is left of bytes on the command line that are not UTF-8.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # RFC 3986 pchar, "/" and "?"; "%" is kept because what is already escaped stays as it is.
@@ -115,6 +117,11 @@ def split_url(url: str) -> Target:
     return Target(scheme, host, port or _DEFAULT_PORTS[scheme], path)
 
 
+def is_host_name(text: str) -> bool:
+    """Whether `text` can be a host name in ASCII (or an IPv4 address)."""
+    return _HOST_NAME.fullmatch(text) is not None
+
+
 def bracketed(host: str) -> str:
     """A host as the peer may see it: brackets round IPv6, without the zone, which is ours alone."""
     return f"[{host.partition('%')[0]}]" if ":" in host else host
@@ -169,7 +176,7 @@ def _split_authority(authority: str) -> tuple[str, int | None]:
                 f"the host name {host!r} is not ASCII",
                 hint="write it in its A-label form, which starts with xn--",
             )
-        if not _HOST_NAME.fullmatch(host):
+        if not is_host_name(host):
             raise InputError(f"{host!r} is not a host name or an IP address")
         host = host.lower()
     if not port:

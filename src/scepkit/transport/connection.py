@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from scepkit.core.http import HttpRequest, HttpResponse, printable
 from scepkit.core.url import Target
 from scepkit.errors import TransportError
-from scepkit.transport.dial import proxy_refuses_credentials, tls_error
+from scepkit.transport.dial import CLIENT_CERTIFICATE_HINT, proxy_refuses_credentials, tls_error
 from scepkit.transport.proxies import Proxy
 from scepkit.transport.wire import Deadline, Wire
 
@@ -80,15 +80,15 @@ class Connection:
         except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             if self.used and not wire.received:
                 return None
-            raise _closed(wire, deadline, error) from None
+            raise self._closed(error, deadline.url) from None
         except ssl.SSLError as error:
             raise tls_error(error, self._target, deadline.url) from None
         except http.client.IncompleteRead as error:
-            raise _closed(wire, deadline, error) from None
+            raise self._closed(error, deadline.url) from None
         except http.client.HTTPException as error:
             raise _not_http(error, self._target, deadline.url) from None
         except OSError as error:
-            raise _closed(wire, deadline, error) from None
+            raise self._closed(error, deadline.url) from None
         if reply.status == 407 and self._proxy is not None:
             raise proxy_refuses_credentials(self._proxy, deadline.url)
         self.used = True
@@ -122,6 +122,20 @@ class Connection:
                 put("Content-Type", request.content_type)
         self._http.endheaders(request.body or None)
 
+    def _closed(self, error: Exception, url: str) -> TransportError:
+        received = self._wire.received
+        hint = ""
+        if not received:
+            text = "the server closed the connection without an answer"
+            if self._target.scheme == "https":
+                # With TLS 1.3 the reason can be lost: the alert comes after the handshake.
+                hint = CLIENT_CERTIFICATE_HINT
+        elif isinstance(error, http.client.IncompleteRead):
+            text = f"the answer ended too early, after {received} bytes"
+        else:
+            text = f"the connection broke after {received} bytes of the answer"
+        return TransportError(text, url=url, kind="closed", hint=hint)
+
     def is_usable(self) -> bool:
         """Whether this connection, idle now, can take another exchange."""
         return self._wire.is_quiet()
@@ -142,7 +156,7 @@ class Connection:
 
 def _header(reply: http.client.HTTPResponse, name: str) -> str:
     # A folded header value still holds its line break.
-    return " ".join((reply.getheader(name) or "").splitlines())
+    return " ".join(str(reply.headers.get(name, "")).splitlines())
 
 
 def _read_body(reply: http.client.HTTPResponse, limit: int, url: str) -> bytes:
@@ -191,16 +205,6 @@ def _too_large(what: str, limit: int, url: str) -> TransportError:
         kind="too-large",
         hint="this is probably not the answer of a SCEP server; check the URL",
     )
-
-
-def _closed(wire: Wire, deadline: Deadline, error: Exception) -> TransportError:
-    if not wire.received:
-        text = "the server closed the connection without an answer"
-    elif isinstance(error, http.client.IncompleteRead):
-        text = f"the answer ended too early, after {wire.received} bytes"
-    else:
-        text = f"the connection broke after {wire.received} bytes of the answer"
-    return TransportError(text, url=deadline.url, kind="closed")
 
 
 def _not_http(error: http.client.HTTPException, target: Target, url: str) -> TransportError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 from scepkit.core.http import printable
 from scepkit.core.url import Target, bracketed
@@ -17,6 +18,10 @@ from scepkit.transport.options import FilePath, HttpOptions
 from scepkit.transport.proxies import Proxy
 from scepkit.transport.wire import Deadline, Wire
 
+CLIENT_CERTIFICATE_HINT = (
+    "the server may want a client certificate, or another one: client_certificate (--tls-cert, "
+    "--tls-key)"
+)
 _LONGEST_PROXY_ANSWER = 64 * 1024
 
 
@@ -54,7 +59,7 @@ def _connect(target: Target, proxy: Proxy | None, deadline: Deadline) -> socket.
     where = f"the proxy {proxy}" if proxy else f"{bracketed(host)}:{port}"
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
+    except socket.gaierror as error:
         raise TransportError(
             f"the host name {host} of {'the proxy' if proxy else 'the server'} was not found: "
             f"{_reason(error)}",
@@ -66,19 +71,24 @@ def _connect(target: Target, proxy: Proxy | None, deadline: Deadline) -> socket.
     for tried, (family, kind, protocol, _, address) in enumerate(addresses):
         # A dead first address must leave time for the others.
         share = deadline.left(f"connecting to {where}") / (len(addresses) - tried)
-        connected = socket.socket(family, kind, protocol)
         try:
-            connected.settimeout(share)
-            connected.connect(address)
+            return _connect_to(family, kind, protocol, address, share)
         except OSError as error:
-            connected.close()
             failure = error
-        except BaseException:
-            connected.close()
-            raise
-        else:
-            return connected
     raise _not_connected(where, proxy, failure, deadline)
+
+
+def _connect_to(
+    family: int, kind: int, protocol: int, address: Any, seconds: float
+) -> socket.socket:
+    connected = socket.socket(family, kind, protocol)
+    try:
+        connected.settimeout(seconds)
+        connected.connect(address)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
 
 
 def _not_connected(
@@ -232,16 +242,17 @@ def _start_tls(
 ) -> ssl.SSLSocket:
     doing = f"agreeing on TLS with {bracketed(target.host)}:{target.port}"
     connected.settimeout(deadline.left(doing))
+    # Certificates name neither the zone of an address nor the root of the DNS.
+    name = server_name.partition("%")[0].removesuffix(".")
     try:
-        return context.wrap_socket(connected, server_hostname=server_name.partition("%")[0])
+        return context.wrap_socket(connected, server_hostname=name)
     except TimeoutError:
         raise deadline.passed(doing) from None
     except ssl.SSLCertVerificationError as error:
         raise _not_trusted(error, target, server_name, deadline.url) from None
     except ssl.SSLError as error:
         raise tls_error(error, target, deadline.url) from None
-    except (OSError, ValueError) as error:
-        # ValueError: names that IDNA refuses, such as an empty label.
+    except OSError as error:
         raise TransportError(
             f"no TLS with {bracketed(target.host)}:{target.port}: {_reason(error)}",
             url=deadline.url,
@@ -299,8 +310,7 @@ def tls_error(error: ssl.SSLError, target: Target, url: str) -> TransportError:
             f"{where} ended the TLS connection ({_spoken(reason)})",
             url=url,
             kind="tls",
-            hint="the server may want a client certificate, or another one: client_certificate "
-            "(--tls-cert, --tls-key)",
+            hint=CLIENT_CERTIFICATE_HINT,
         )
     return TransportError(
         f"no TLS with {where}: {_spoken(reason) or _reason(error)}", url=url, kind="tls"

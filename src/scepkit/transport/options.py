@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from math import isfinite
 from os import PathLike
 
+from scepkit.core.url import is_host_name
 from scepkit.errors import InputError
 from scepkit.transport.proxies import DIRECT, parse_proxy
 
@@ -87,7 +88,7 @@ class HttpOptions:
             raise InputError(f"max_connections is {self.max_connections}; expected 1 or more")
         if self.proxy is not None and self.proxy != DIRECT:
             parse_proxy(self.proxy, "proxy")
-        if self.tls_host_name is not None and not re.fullmatch(r"[!-~]+", self.tls_host_name):
+        if self.tls_host_name is not None and not is_host_name(self.tls_host_name):
             raise InputError(
                 "tls_host_name is not a host name",
                 hint="write a name that is not ASCII in its A-label form, which starts with xn--",

@@ -92,6 +92,8 @@ class Wire:
                 rest = rest[self._socket.send(rest) :]
             except TimeoutError:
                 raise self.deadline.passed("sending the request") from None
+            except ConnectionError:
+                return  # why the server hung up may be there to be read
 
     def makefile(self, _mode: str) -> BufferedReader:
         """What a response is read from."""
