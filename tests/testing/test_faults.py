@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,8 @@ def ending(fault: Fault, ca: TestCa, url: str = "") -> str:
                 result = client.wait(result, key, QUICKLY)
             case "refresh":
                 enrol(ca, client)
-                result = client.refresh()
+                client.refresh()
+                result = None
             case "certificate":
                 own = requester(ca)
                 result = client.get_certificate(own.certificate.serial_number, own)
@@ -57,14 +59,46 @@ def ending(fault: Fault, ca: TestCa, url: str = "") -> str:
     return "pending" if isinstance(result, Pending) else "works"
 
 
-def ca_with(fault: Fault) -> TestCa:
-    return make_ca(faults=[fault], intermediate=fault.needs_intermediate)
+def ca_with(fault: Fault, **options: Any) -> TestCa:
+    return make_ca(faults=[fault], intermediate=fault.needs_intermediate, **options)
 
 
 @pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.plain_name)
 def test_our_client_ends_as_a_right_one_does(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     assert ending(fault, ca_with(fault)) == fault.ends
+
+
+@pytest.mark.parametrize("fault", Fault, ids=lambda fault: fault.plain_name)
+def test_the_faults_are_the_same_behind_an_ra(
+    fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    assert ending(fault, ca_with(fault, key="ec:p256", ra="rsa")) == fault.ends
+
+
+@pytest.mark.parametrize(
+    ("fault", "key_name"),
+    [("des-reply", "ec256-a"), ("ber-reply", "ec256-a"), ("md5-reply", "rsa2048-c")],
+)
+def test_a_fault_that_cannot_be_made_says_what_it_needs(fault: str, key_name: str) -> None:
+    ca = make_ca(key="ec:p256", faults=[fault])
+    with pytest.raises(InputError, match="needs a"):
+        enrol(ca, make_client(ca), key_name)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.SIGNER_COPIES_ISSUER_AND_SERIAL, Fault.SIGNER_IS_END_ENTITY, Fault.ISSUED_FOR_OTHER_KEY],
+    ids=lambda fault: fault.plain_name,
+)
+def test_forgeries_need_no_rsa(fault: Fault) -> None:
+    ca = make_ca(key="ed25519", ra="ec", faults=[fault])
+    client = make_client(ca)
+    with pytest.raises(ScepError):
+        enrol(ca, client, "ec256-a")
+    ca.heal()
+    assert isinstance(enrol(ca, client, "ec256-b"), Issued)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +199,7 @@ def test_a_fault_of_intermediates_needs_one() -> None:
         make_ca(faults=["ca-cert-root-only"])
 
 
-@pytest.mark.parametrize("fault", sorted(_UNSEEN, key=lambda fault: fault.plain_name), ids=repr)
+@pytest.mark.parametrize("fault", sorted(_UNSEEN, key=str), ids=repr)
 def test_nothing_is_issued_by_who_does_not_look(fault: Fault) -> None:
     ca = ca_with(fault)
     ending(fault, ca)

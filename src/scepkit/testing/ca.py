@@ -69,10 +69,11 @@ class TestCa:
     :param ra_keys: the keys of the RA: one, or for "split" the signing and the decrypting one.
     :param intermediate: put a root above the CA.
     :param single_certificate: answer GetCACert with one certificate alone (Apple wants it: Q20).
-    :param challenge: the challengePassword that first enrolments need; None for none.
+    :param challenge: the challengePassword that first enrolments need; None lets anybody enrol,
+        until `new_challenge` is called.
     :param pending_polls: answer PENDING until a request was polled so many times.
     :param manual: answer PENDING until `approve` or `deny`.
-    :param policy: everything else; the three above are written into it.
+    :param policy: these three and everything else about decisions.
     :param capabilities: what GetCACaps says instead of the truth: words, or the body itself.
     :param faults: what to do wrong, as `Fault` or by plain name.
     :param clock: what time it is (aware).
@@ -98,10 +99,14 @@ class TestCa:
         faults: Iterable[Fault | str] = (),
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.policy = policy or Policy()
-        self.policy.challenge = challenge
-        self.policy.pending_polls = pending_polls
-        self.policy.manual = manual
+        if policy is not None and (challenge, pending_polls, manual) != ("secret", 0, False):
+            raise InputError("say challenge, pending_polls and manual in the policy")
+        self.policy = policy or Policy(
+            challenge=challenge,
+            open=challenge is None,
+            pending_polls=pending_polls,
+            manual=manual,
+        )
         self._subject = subject
         self._ra: RaMode = ra
         self._intermediate = intermediate
@@ -210,8 +215,9 @@ class TestCa:
     # -------------------------------------------------------------- deciding
 
     def new_challenge(self) -> str:
-        """A challengePassword that is good for one enrolment."""
+        """A challengePassword that is good for one enrolment; from now on one is needed."""
         challenge = secrets.token_hex(16)
+        self.policy.open = False
         self.policy.one_time_challenges.add(challenge)
         return challenge
 

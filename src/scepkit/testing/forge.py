@@ -200,7 +200,8 @@ def _sign(key: PrivateKey, data: bytes, digest: Digest) -> tuple[bytes, bytes]:
             signature = key.sign(data, rsa_padding.PKCS1v15(), digest.hash())
             return asn1.algorithm(OID_RSA_ENCRYPTION, asn1.NULL), signature
         case ec.EllipticCurvePrivateKey():
-            # There is no ECDSA with MD5 to name; such a fault needs an RSA signer.
+            if digest not in ECDSA_OIDS:
+                raise InputError("there is no ECDSA with MD5; this fault needs an RSA signer")
             return asn1.algorithm(ECDSA_OIDS[digest]), key.sign(data, ec.ECDSA(digest.hash()))
         case _:
             return asn1.algorithm(OID_ED25519), key.sign(data)

@@ -39,8 +39,9 @@ class Policy:
     """How a test CA treats requests; may be changed at any time.
 
     Attributes:
-        challenge: the challengePassword of first enrolments; None asks for none.
+        challenge: the challengePassword of first enrolments, or None.
         one_time_challenges: further ones, each good for one enrolment.
+        open: ask for no challenge at all.
         pending_polls: a request is PENDING until it was polled so many times; 0 issues at once.
         manual: a request is PENDING until `TestCa.approve` or `TestCa.deny`.
         reject: what first requests and renewals are refused with, or None.
@@ -52,6 +53,7 @@ class Policy:
 
     challenge: str | None = "secret"
     one_time_challenges: set[str] = field(default_factory=set)
+    open: bool = False
     pending_polls: int = 0
     manual: bool = False
     reject: Failure | None = None
