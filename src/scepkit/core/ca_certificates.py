@@ -49,7 +49,7 @@ class IssuedChain:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class CaCertificates:
     """The authenticated certificates of a CA and what each is for; made by `authenticate`.
 
@@ -76,7 +76,7 @@ class CaCertificates:
     ignored: tuple[IgnoredCertificate, ...]
     notes: tuple[str, ...]
     # The CAs with the ways up from them, so that no signature among them is checked again.
-    _links: tuple[Link, ...] = field(repr=False, compare=False)
+    _links: tuple[Link, ...] = field(repr=False)
 
     @property
     def authorities(self) -> tuple[x509.Certificate, ...]:
