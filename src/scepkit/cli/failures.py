@@ -155,8 +155,10 @@ def _evidence(error: ScepError) -> dict[str, Any]:
     return found
 
 
-def fail_info_name(fail_info: FailInfo | int) -> str:
-    """The name in RFC 8894, or the number when it has none."""
+def fail_info_name(fail_info: FailInfo | int | None) -> str | None:
+    """The name in RFC 8894, or the number when it has none; None when the CA gave none."""
+    if fail_info is None:
+        return None
     return fail_info.rfc_name if isinstance(fail_info, FailInfo) else str(int(fail_info))
 
 

@@ -9,16 +9,37 @@ import click
 
 from scepkit.cli.command import option, together
 
-CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "des-ede3-cbc"]
+CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
 DIGESTS = ["sha1", "sha256", "sha384", "sha512"]
 
 _TRUST = "Trust (one of these, or scepkit asks at the terminal)"
+_REQUEST = "Request"
 _CHALLENGE = "Challenge"
 _KEY = "Key"
 _PROTOCOL = "Protocol"
 _HTTP = "HTTP"
 _FILES = "Files"
 _WAITING = "Waiting"
+
+request_options = together(
+    option("--subject", metavar="NAME", section=_REQUEST,
+           help="The subject, as CN=router1,O=Acme (RFC 4514: the most specific part first) or "
+                "/O=Acme/CN=router1."),
+    option("--san", "san", metavar="NAME", multiple=True, section=_REQUEST,
+           help="An alternative name: dns:, ip:, email:, uri:, upn:, dirname:, rid: or "
+                "othername: and the name. As often as needed."),
+    option("--eku", "eku", metavar="NAME", multiple=True, section=_REQUEST,
+           help="An extended key usage: clientAuth, serverAuth, eapOverLAN, ... or an OID. As "
+                "often as needed."),
+    option("--key-usage", metavar="NAMES", section=_REQUEST,
+           help="The key usage, as digitalSignature,keyEncipherment."),
+    option("--extension", "extensions", metavar="OID:[critical:]HEX", multiple=True,
+           section=_REQUEST,
+           help="Any other extension, its value in DER as hex digits. As often as needed."),
+    option("--csr", metavar="FILE", section=_REQUEST,
+           help="Send this certificate request (PKCS #10) instead of making one; needs --key. "
+                "`-` is stdin."),
+)  # fmt: skip
 
 profile_option = option(
     "--profile", metavar="NAME", section=_PROTOCOL,
@@ -35,8 +56,8 @@ trust_options = together(
            help="Trust whoever answers. Anyone on the path can then be your CA and read your "
                 "challenge."),
     option("--ra-cert", "ra_certs", metavar="FILE", multiple=True, section=_TRUST,
-           help="Also accept the certificates in FILE as RA certificates of this CA, for an RA "
-                "whose certificate does not say that it is one."),
+           help="Of what the server offers, take only the certificates in FILE as its RA's; for "
+                "an RA whose certificate does not say that it is one."),
 )  # fmt: skip
 
 protocol_options = together(
@@ -45,8 +66,9 @@ protocol_options = together(
            help="Encrypt with this cipher. Default: AES-128, or 3DES where the CA has no AES."),
     option("--digest", type=click.Choice(DIGESTS), section=_PROTOCOL,
            help="Sign with this digest. Default: SHA-256, or what the CA has."),
-    option("--oaep", is_flag=True, section=_PROTOCOL,
-           help="Encrypt the content key with RSA-OAEP instead of RSA PKCS #1 v1.5."),
+    option("--oaep", metavar="DIGEST", type=click.Choice(DIGESTS), section=_PROTOCOL,
+           help="Encrypt the content key with RSA-OAEP and this digest instead of RSA PKCS #1 "
+                "v1.5."),
     option("--accept-legacy-replies", is_flag=True, section=_PROTOCOL,
            help="Read replies in single DES or signed with MD5. Some servers know nothing else; "
                 "requests never use either."),
@@ -59,7 +81,7 @@ http_options = together(
            show_default=True, metavar="SECONDS", section=_HTTP,
            help="Give up on one HTTP exchange after this long."),
     option("--proxy", metavar="URL", section=_HTTP,
-           help="Use this proxy instead of HTTP_PROXY and HTTPS_PROXY; empty for none."),
+           help="Use this proxy instead of HTTP_PROXY and HTTPS_PROXY; `direct` for none."),
     option("--tls-ca", metavar="FILE", section=_HTTP,
            help="Verify an https server with the CA certificates in FILE. This does not make "
                 "any of them the SCEP CA."),
@@ -102,18 +124,27 @@ signer_options = together(
            help="The key of --signer-cert, when it is not in the same file."),
 )  # fmt: skip
 
+p12_password_option = option(
+    "--p12-password-file", metavar="FILE", section=_FILES,
+    help="The password of --p12; `-` is stdin. SCEPKIT_P12_PASSWORD can hold it too. Otherwise "
+         "scepkit asks at the terminal.",
+)  # fmt: skip
+
 p12_options = together(
     option("--p12", metavar="FILE", section=_FILES,
            help="Also write key, certificate and chain to FILE as PKCS #12."),
-    option("--p12-password-file", metavar="FILE", section=_FILES,
-           help="The password of --p12; `-` is stdin. SCEPKIT_P12_PASSWORD can hold it too. "
-                "Otherwise scepkit asks at the terminal."),
+    p12_password_option,
 )  # fmt: skip
 
-wait_option = option(
-    "--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", section=_WAITING,
-    help="When the request is pending, poll for at most this long before giving up with exit "
-         "code 3.",
+wait_options = together(
+    option("--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS",
+           section=_WAITING,
+           help="When the request is pending, poll for at most this long, then end with exit "
+                "code 3."),
+    option("--poll-interval", type=click.FloatRange(min=0.01), default=5.0, metavar="SECONDS",
+           show_default=True, section=_WAITING,
+           help="How long to wait before the first poll. Later waits grow, up to 5 minutes; a "
+                "server's Retry-After goes before both."),
 )  # fmt: skip
 
 out_options = together(

@@ -67,22 +67,26 @@ class Output:
         """Write a result that is itself a file (a certificate, a CRL).
 
         It goes to the file `path`; to stdout when that is None or ``-``.  With ``--json`` stdout
-        carries `values` only, and the file is written if there is one.
-
-        Raises:
-            click.UsageError: binary data would go to a terminal.
+        carries `values` only, and the file is written if there is one.  Call `check_target` before
+        the work, so that binary data does not go to a terminal.
         """
         if path == STDIO:
             path = None
         if path is not None:
-            from scepkit.cli.files import write_public
+            from scepkit.keys import write_file
 
-            write_public(path, data)
+            write_file(path, data, force=True)
             self.note(f"wrote {path}")
         if self.as_json:
             write_json({**values, "file": path})
         elif path is None:
             write_bytes(data, binary=binary)
+
+
+def check_target(path: str | None, *, binary: bool) -> None:
+    """Refuse early what `write_bytes` would refuse at the end."""
+    if binary and path in (None, STDIO) and sys.stdout.isatty():
+        raise click.UsageError("binary output does not go to a terminal; use --out FILE or a pipe")
 
 
 def printable(text: str) -> str:
@@ -142,11 +146,9 @@ def write_text(text: str) -> None:
 
 
 def write_bytes(data: bytes, *, binary: bool) -> None:
-    """Write bytes to stdout; binary data never to a terminal."""
+    """Write bytes to stdout."""
     if not binary:
         write_text(data.decode("ascii"))
         return
-    if sys.stdout.isatty():
-        raise click.UsageError("binary output does not go to a terminal; use --out FILE, or a pipe")
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()

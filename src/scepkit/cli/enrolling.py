@@ -1,0 +1,176 @@
+"""The work of `scepkit enrol`.
+
+The order is the point of this file: first the options, then the key in memory, then the CA's
+identity, then the challenge, then the key on the disk, then the request.  So a failure leaves
+nothing behind that stands in the way of the same command again.
+"""
+
+from __future__ import annotations
+
+import os
+
+from scepkit.cli import swap
+from scepkit.cli.connect import Options, open_client
+from scepkit.cli.destination import Destination, alone_in
+from scepkit.cli.failures import ExitCode, Unfit
+from scepkit.cli.identity import KeyPassword, read_challenge, read_p12_password, read_requester
+from scepkit.cli.outcome import Errand, send
+from scepkit.cli.output import Output
+from scepkit.cli.passwords import only_one_from_stdin
+from scepkit.cli.request import Wanted, read_request_options
+from scepkit.client import Client
+from scepkit.core.certificates import PrivateKey
+from scepkit.core.enrolment import Requester
+from scepkit.keys import generate_key, parse_key_spec, write_private_key
+
+_MAY_BE_STDIN = (
+    "csr", "key", "signer_cert", "signer_key", "ca_cert", "challenge_file", "key_password_file",
+    "p12_password_file", "basic_auth_file",
+)  # fmt: skip
+
+
+def run(out: Output, url: str, directory: str, options: Options) -> ExitCode:
+    """Obtain a certificate into `directory`."""
+    only_one_from_stdin(**{name: options[name] for name in _MAY_BE_STDIN})
+    wanted = read_request_options(options)
+    if options["key_type"] is not None:
+        parse_key_spec(options["key_type"])
+    with open_client(out, url, options) as client:
+        os.makedirs(directory, exist_ok=True)
+        with alone_in(directory):
+            return _enrol(out, client, wanted, directory, options)
+
+
+def _enrol(
+    out: Output, client: Client, wanted: Wanted, directory: str, options: Options
+) -> ExitCode:
+    pending_path = os.path.join(directory, "pending.json")
+    destination = _destination(directory, pending_path, options)
+    passwords = KeyPassword(out, options["key_password_file"])
+    p12_password = read_p12_password(out, options["p12_password_file"]) if options["p12"] else None
+    key, is_new = _key(out, destination, passwords, options)
+    requester: Requester | None = None
+    if options["signer_cert"] is not None:
+        requester = read_requester(passwords, options["signer_cert"], options["signer_key"])
+    profile = options["profile"]
+    # Before the challenge is asked for, and before anything is written.
+    for note in client.get_ca_certificates(profile).notes:
+        out.note(note)
+    challenge = read_challenge(out, options)
+    csr = wanted.csr_for(key, challenge)
+    if is_new:
+        write_private_key(destination.present_key, key, passwords.value)
+        out.step(f"wrote {destination.present_key}")
+    errand = Errand(
+        destination=destination,
+        pending_path=pending_path,
+        key=key,
+        signer_key=key if requester is None else requester.key,
+        signer_key_path=_signer_key_path(destination, options),
+        challenge=challenge,
+        p12=options["p12"],
+        p12_password=p12_password,
+        options=options,
+    )
+    return send(
+        out,
+        client,
+        errand,
+        lambda on_started: client.enrol(
+            csr,
+            key,
+            requester=requester,
+            profile=profile,
+            challenge=challenge,
+            on_started=on_started,
+        ),
+    )
+
+
+def _destination(directory: str, pending_path: str, options: Options) -> Destination:
+    """Where everything goes, if there is room for it."""
+    own_key = os.path.join(directory, "key.pem")
+    certificate = os.path.join(directory, "cert.pem")
+    force = options["force"]
+    swap.finish(certificate)
+    if not force:
+        _refuse_pending(pending_path)
+        if os.path.lexists(certificate):
+            raise Unfit(
+                f"{certificate} exists: this is done",
+                hint="scepkit renew renews it; another --dir leaves it alone; --force replaces it",
+                path=certificate,
+            )
+        if options["p12"] is not None and os.path.lexists(options["p12"]):
+            raise Unfit(
+                f"{options['p12']} exists and is not overwritten",
+                hint="name another file, or use --force",
+                path=options["p12"],
+            )
+    return Destination(
+        key=options["key"] or own_key,
+        certificate=certificate,
+        chain=os.path.join(directory, "chain.pem"),
+        # A key that is in use is replaced together with its certificate.
+        staged=force and options["key"] is None and os.path.lexists(own_key),
+    )
+
+
+def _refuse_pending(path: str) -> None:
+    if not os.path.lexists(path):
+        return
+    from scepkit.cli.pending_file import read_pending
+
+    if read_pending(path).answered:
+        raise Unfit(
+            f"{path} exists: a request is waiting for the CA's decision",
+            hint=f"scepkit poll {path} asks for it; --force starts again",
+            path=path,
+        )
+
+
+def _key(
+    out: Output, destination: Destination, passwords: KeyPassword, options: Options
+) -> tuple[PrivateKey, bool]:
+    """The key, and whether it is new and has to be written."""
+    path = destination.present_key
+    if options["key"] is not None:
+        return passwords.read_key(path), False
+    if os.path.lexists(path):
+        key = passwords.read_key(path)
+        refuse_other_type(key, path, options["key_type"])
+        out.note(f"using the key of an earlier attempt, {path}")
+        return key, False
+    return generate_key(options["key_type"] or "rsa:2048"), True
+
+
+def refuse_other_type(key: PrivateKey, path: str, wanted: str | None) -> None:
+    """Refuse a key that is kept from an earlier attempt and is not of the type `wanted` now."""
+    found = key_type(key)
+    if wanted is not None and found != str(parse_key_spec(wanted)):
+        raise Unfit(
+            f"{path} is the key of an earlier attempt, of the type {found}, and --key-type asks "
+            f"for {wanted}",
+            hint="remove it if no certificate can have been issued for it",
+            path=path,
+        )
+
+
+def key_type(key: PrivateKey) -> str:
+    """The type of a key as ``--key-type`` takes it; "" for one that it does not know."""
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    match key:
+        case rsa.RSAPrivateKey():
+            return f"rsa:{key.key_size}"
+        case ec.EllipticCurvePrivateKey():
+            return f"ec:p{key.curve.key_size}"
+        case _:
+            return ""
+
+
+def _signer_key_path(destination: Destination, options: Options) -> str:
+    if options["signer_cert"] is None:
+        return destination.present_key
+    path: str = options["signer_key"] or options["signer_cert"]
+    return path

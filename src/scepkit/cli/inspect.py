@@ -1,0 +1,116 @@
+"""`scepkit inspect`: what is in a message, and what is odd in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scepkit.cli.command import command, option
+from scepkit.cli.failures import Unfit
+from scepkit.cli.options import challenge_options, key_password_option
+from scepkit.cli.output import Output
+from scepkit.cli.passwords import challenge_password, only_one_from_stdin, read_input
+from scepkit.errors import DecodeError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from scepkit.core.certificates import PrivateKey
+    from scepkit.core.inspect import Inspection
+
+_LARGEST = 64 * 1024 * 1024
+
+_EXAMPLE = """
+scepkit inspect request.der --key ca.key --cert ca.pem
+curl -s 'http://scep.example.com/scep?operation=GetCACert' | scepkit inspect - --json
+"""
+
+
+@command("inspect", example=_EXAMPLE)
+@click.argument("message", metavar="MESSAGE")
+@option(
+    "--key",
+    metavar="FILE",
+    section="Key",
+    help="Decrypt with this private key: the CA's or RA's for a request, the requester's for "
+    "a reply.",
+)
+@option(
+    "--cert",
+    metavar="FILE",
+    section="Key",
+    help="The certificate of --key, by which a message names its recipient.",
+)
+@key_password_option
+@challenge_options
+@option("--out", metavar="FILE", section="Files", help="Write the decrypted messageData to FILE.")
+def inspect(out: Output, message: str, key: str | None, cert: str | None, **options: Any) -> None:
+    """Decode a SCEP message, and say what is odd in it.
+
+    MESSAGE is a file, or `-` for stdin: a pkiMessage, any CMS layer of one, a certificate request,
+    a certificate or a CRL, in DER or BER, PEM or base64, or the URL of a GET. Nothing is trusted
+    and nothing is refused: legacy algorithms are read, and what is wrong is listed. With the key
+    of the recipient, or the challenge where a message is encrypted with it, the content is shown
+    too; the challengePassword in a request is not.
+    """
+    only_one_from_stdin(message=message, key=key, **_files(options))
+    from scepkit.core.inspect import inspect_message, render_text, to_json
+
+    data = read_input(message, limit=_LARGEST)
+    private, certificate = _identity(out, key, cert, options["key_password_file"])
+    secret = challenge_password(
+        out,
+        challenge_file=options["challenge_file"],
+        challenge=options["challenge"],
+        ask_challenge=options["ask_challenge"],
+    )
+    try:
+        found = inspect_message(
+            data,
+            key=private,
+            certificate=certificate,
+            password=None if secret is None else secret.encode(),
+        )
+    except DecodeError as error:
+        # Here the file is what is wrong, not a peer.
+        raise Unfit(f"{message}: {error}", hint=error.hint, path=message) from None
+    if options["out"] is not None:
+        _write_message_data(out, options["out"], found.layers)
+    out.result(to_json(found), lambda: render_text(found))
+
+
+def _files(options: dict[str, Any]) -> dict[str, str | None]:
+    return {name: options[name] for name in ("key_password_file", "challenge_file")}
+
+
+def _identity(
+    out: Output, key: str | None, cert: str | None, password_file: str | None
+) -> tuple[PrivateKey | None, x509.Certificate | None]:
+    if key is None and cert is None:
+        return None, None
+    from scepkit.cli.identity import KeyPassword, own_certificate
+
+    passwords = KeyPassword(out, password_file)
+    private = None if key is None else passwords.read_key(key)
+    if cert is None:
+        return private, None
+    certificates = passwords.read_certificates(cert)
+    if private is None:
+        return None, certificates[0]
+    return private, own_certificate(certificates, private, cert)
+
+
+def _write_message_data(out: Output, path: str, layers: tuple[Inspection, ...]) -> None:
+    from scepkit.keys import write_file
+
+    for layer in layers:
+        if layer.envelope is not None and layer.envelope.message_data is not None:
+            # It may hold a challengePassword.
+            write_file(path, layer.envelope.message_data, 0o600, force=True)
+            out.note(f"wrote {path}")
+            return
+    raise Unfit(
+        "there is no decrypted messageData to write",
+        hint="give the recipient's key with --key, and --cert",
+    )

@@ -1,0 +1,187 @@
+"""`scepkit cert`, `scepkit crl` and `scepkit next-ca`: what a CA can be asked about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scepkit.cli.command import command, option, together
+from scepkit.cli.connect import open_client
+from scepkit.cli.options import (
+    challenge_options,
+    http_options,
+    key_password_option,
+    out_options,
+    profile_option,
+    protocol_options,
+    trust_options,
+)
+from scepkit.cli.output import Output, check_target
+
+if TYPE_CHECKING:
+    from scepkit.client import Client
+    from scepkit.core.enrolment import Requester
+
+_identity_options = together(
+    option("--cert", metavar="FILE", section="Signer",
+           help="Ask as the owner of this certificate. Without it a self-signed one is made, "
+                "which some CAs refuse."),
+    option("--key", metavar="FILE", section="Signer",
+           help="The key of --cert, when it is not in the same file."),
+    key_password_option,
+    challenge_options,
+)  # fmt: skip
+
+
+@command(
+    "cert",
+    example="""
+scepkit cert http://scep.example.com/scep 1f3a09 --cert cert.pem --key key.pem \\
+    --ca-cert ca.pem --out found.pem
+""",
+)
+@click.argument("url")
+@click.argument("serial")
+@_identity_options
+@trust_options
+@out_options
+@protocol_options
+@http_options
+def cert(out: Output, url: str, serial: str, **options: Any) -> None:  # fmt: skip
+    """Fetch an issued certificate by its serial number.
+
+    SERIAL is hexadecimal as scepkit, openssl and browsers show it, with or without 0x and colons;
+    a decimal one is written dec:1234. The answer is verified like an enrolment's.
+    """
+    number = read_serial(serial)
+    check_target(options["out"], binary=options["outform"] == "der")
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from scepkit.cli.describe import certificate_values
+    from scepkit.cli.identity import read_challenge
+
+    with open_client(out, url, options) as client:
+        requester = _requester(out, options)
+        found, chain = client.get_certificate(
+            number, requester, profile=options["profile"], challenge=read_challenge(out, options)
+        )
+    binary = options["outform"] == "der"
+    data = found.public_bytes(Encoding.DER if binary else Encoding.PEM)
+    values = {
+        "certificate": certificate_values(found),
+        "chain": [certificate_values(one) for one in chain],
+    }
+    out.document(data, options["out"], binary=binary, values=values)
+
+
+@command(
+    "crl",
+    example="""
+scepkit crl http://scep.example.com/scep --cert cert.pem --key key.pem --ca-cert ca.pem \\
+    --out ca.crl --outform der
+""",
+)
+@click.argument("url")
+@option(
+    "--serial",
+    metavar="SERIAL",
+    section="Which",
+    help="The serial number of the certificate whose CRL is wanted. Default: that of --cert, "
+    "else the CA's own.",
+)
+@_identity_options
+@trust_options
+@out_options
+@protocol_options
+@http_options
+def crl(out: Output, url: str, serial: str | None, **options: Any) -> None:  # fmt: skip
+    """Fetch the CRL that covers a certificate.
+
+    Where a certificate names a CRL distribution point, fetching it from there is the better way
+    (RFC 8894 section 2.7). The CRL's signature is verified.
+    """
+    number = None if serial is None else read_serial(serial)
+    check_target(options["out"], binary=options["outform"] == "der")
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from scepkit.cli.describe import crl_values
+    from scepkit.cli.identity import read_challenge
+
+    with open_client(out, url, options) as client:
+        requester = _requester(out, options)
+        if number is None:
+            number = _own_serial(client, requester, options)
+        found = client.get_crl(
+            number, requester, profile=options["profile"], challenge=read_challenge(out, options)
+        )
+    binary = options["outform"] == "der"
+    data = found.public_bytes(Encoding.DER if binary else Encoding.PEM)
+    out.document(data, options["out"], binary=binary, values={"crl": crl_values(found)})
+
+
+def _requester(out: Output, options: dict[str, Any]) -> Requester:
+    from scepkit.cli.identity import KeyPassword, read_requester, throwaway_requester
+
+    if options["cert"] is None:
+        if options["key"] is not None:
+            raise click.UsageError("--key needs --cert")
+        out.step("asking with a new key and a self-signed certificate")
+        return throwaway_requester()
+    passwords = KeyPassword(out, options["key_password_file"])
+    return read_requester(passwords, options["cert"], options["key"])
+
+
+def _own_serial(client: Client, requester: Requester, options: dict[str, Any]) -> int:
+    if options["cert"] is not None:
+        return requester.certificate.serial_number
+    return client.get_ca_certificates(options["profile"]).ca.serial_number
+
+
+@command(
+    "next-ca",
+    example="""
+scepkit next-ca http://scep.example.com/scep --ca-cert ca.pem --out next-ca.pem
+""",
+)
+@click.argument("url")
+@profile_option
+@trust_options
+@out_options
+@http_options
+def next_ca(out: Output, url: str, profile: str | None, **options: Any) -> None:
+    """Fetch the CA's next certificate before a rollover.
+
+    The present CA vouches for it with its signature, so it can be trusted as soon as it is valid
+    (RFC 8894 section 4.7). Exit code 4 when the CA does not offer one.
+    """
+    binary = options["outform"] == "der"
+    check_target(options["out"], binary=binary)
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from scepkit.cli.describe import certificate_values, pem_bundle
+
+    with open_client(out, url, options) as client:
+        found = client.get_next_ca_certificates(profile)
+    if binary and len(found) > 1:
+        out.warn(f"only the first of {len(found)} certificates is written; use --outform pem")
+    data = found[0].public_bytes(Encoding.DER) if binary else pem_bundle(found)
+    values = {"certificates": [certificate_values(one) for one in found]}
+    out.document(data, options["out"], binary=binary, values=values)
+
+
+def read_serial(text: str) -> int:
+    """A serial number as it is typed: hexadecimal, or decimal after ``dec:``.
+
+    Raises:
+        click.UsageError: it is neither.
+    """
+    kind, colon, digits = text.partition(":")
+    try:
+        if colon and kind.lower() == "dec":
+            return int(digits)
+        return int(text.replace(":", "").replace(" ", ""), 16)
+    except ValueError:
+        raise click.UsageError(
+            f"{text!r} is not a serial number; expected hex digits, or dec: and decimal ones"
+        ) from None

@@ -1,0 +1,135 @@
+"""pending.json: all that a later `scepkit poll` needs, on top of what the library stores.
+
+The rules of this file: no secret is in it; file names in it are relative to it where they can be,
+so that the directory may be moved; and `scepkit.Pending.from_json` reads it too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+
+from scepkit.cli.describe import pem
+from scepkit.cli.destination import Destination
+from scepkit.cli.failures import Unfit
+from scepkit.cli.passwords import read_input
+from scepkit.core.enrolment import Pending
+from scepkit.keys import write_file
+
+_LARGEST = 1024 * 1024
+_EXTRA = "cli"
+#: The options that a poll has to repeat.
+_REPEATED = ("cipher", "digest", "oaep", "accept_legacy_replies", "force_get")
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFile:
+    """An enrolment under way, as the command line keeps it.
+
+    Attributes:
+        pending: what the library needs.
+        destination: where the key is and the certificate will go.
+        signer_key: the file with the key that signed the request and has to sign the polls.
+        p12: the PKCS #12 file that is wanted too, or None.
+        anchor: the CA certificate that was trusted when the request was sent.
+        ra_certificates: the RA certificates that were named then.
+        options: protocol options of then.
+        answered: the CA said PENDING; False when its answer was lost.
+    """
+
+    pending: Pending
+    destination: Destination
+    signer_key: str
+    p12: str | None
+    anchor: x509.Certificate
+    ra_certificates: tuple[x509.Certificate, ...]
+    options: Mapping[str, Any]
+    answered: bool
+
+
+def write_pending(path: str, stored: PendingFile) -> None:
+    """Write the file at `path`, whatever is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    place = os.path.dirname(os.path.abspath(path))
+    where = stored.destination
+    document: dict[str, Any] = json.loads(stored.pending.to_json())
+    document[_EXTRA] = {
+        "answered": stored.answered,
+        "key": _relative(where.key, place),
+        "staged": where.staged,
+        "certificate": _relative(where.certificate, place),
+        "withChain": where.with_chain,
+        "chain": _relative(where.chain, place),
+        "signerKey": _relative(stored.signer_key, place),
+        "p12": _relative(stored.p12, place),
+        "anchor": pem(stored.anchor),
+        "raCertificates": [pem(certificate) for certificate in stored.ra_certificates],
+        "options": {name: stored.options.get(name) for name in _REPEATED},
+    }
+    write_file(path, (json.dumps(document, indent=2) + "\n").encode(), force=True)
+
+
+def read_pending(path: str) -> PendingFile:
+    """Read the file at `path`.
+
+    Raises:
+        InputError: it is not a pending enrolment.
+        Unfit: it is one, but was not written by the command line.
+        OSError: it cannot be read.
+    """
+    data = read_input(path, limit=_LARGEST)
+    pending = Pending.from_json(data)
+    place = os.path.dirname(os.path.abspath(path))
+    try:
+        extra = json.loads(data)[_EXTRA]
+        return PendingFile(
+            pending=pending,
+            destination=Destination(
+                key=_absolute(extra["key"], place),
+                certificate=_absolute(extra["certificate"], place),
+                chain=_absolute(extra["chain"], place) if extra["chain"] else None,
+                staged=extra["staged"] is True,
+                with_chain=extra["withChain"] is True,
+            ),
+            signer_key=_absolute(extra["signerKey"], place),
+            p12=_absolute(extra["p12"], place) if extra["p12"] else None,
+            anchor=_certificate(extra["anchor"]),
+            ra_certificates=tuple(_certificate(text) for text in extra["raCertificates"]),
+            options={name: extra["options"].get(name) for name in _REPEATED},
+            answered=extra["answered"] is True,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unfit(
+            f"{path}: this pending enrolment was not stored by the scepkit command, or was "
+            f"changed ({type(error).__name__}: {error})",
+            hint="poll it with the library: scepkit.Pending.from_json",
+            path=path,
+        ) from None
+
+
+def _certificate(text: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(text.encode())
+
+
+def _relative(path: str | None, place: str) -> str | None:
+    if path is None:
+        return None
+    whole = os.path.abspath(path)
+    # "../../etc/ssl/router.key" would be wrong after a move, and hard to read before one.
+    inside = whole.startswith(place + os.sep)
+    return os.path.relpath(whole, place) if inside else whole
+
+
+def _absolute(path: str, place: str) -> str:
+    found = os.path.join(place, path)
+    near = os.path.relpath(found)
+    # As the user would write it: short when it is below the present directory.
+    return found if near.startswith("..") else near

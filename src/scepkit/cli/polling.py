@@ -1,0 +1,69 @@
+"""The work of `scepkit poll`, and of a renewal that finds itself pending."""
+
+from __future__ import annotations
+
+import os
+
+from scepkit.cli.connect import Options, open_client
+from scepkit.cli.destination import alone_in
+from scepkit.cli.failures import ExitCode
+from scepkit.cli.identity import KeyPassword, read_challenge, read_p12_password
+from scepkit.cli.outcome import Errand, settle
+from scepkit.cli.output import Output
+from scepkit.cli.passwords import only_one_from_stdin
+from scepkit.cli.pending_file import PendingFile, read_pending
+from scepkit.core.trust import PinnedCertificate
+
+_MAY_BE_STDIN = ("key", "challenge_file", "key_password_file", "p12_password_file",
+                 "basic_auth_file")  # fmt: skip
+
+
+def run(out: Output, path: str, options: Options) -> ExitCode:
+    """Ask for the decision on the request that the file `path` is about."""
+    only_one_from_stdin(**{name: options[name] for name in _MAY_BE_STDIN})
+    stored = read_pending(path)
+    with alone_in(os.path.dirname(os.path.abspath(path))):
+        return resume(out, stored, path, options, signer_key_path=options["key"])
+
+
+def resume(
+    out: Output,
+    stored: PendingFile,
+    path: str,
+    options: Options,
+    *,
+    signer_key_path: str | None = None,
+) -> ExitCode:
+    """Poll once, then for as long as the options say.
+
+    Args:
+        out: where to say it.
+        stored: what is in the file `path`.
+        path: the file, which is kept up to date and removed at the end.
+        options: how to wait and how to get there; how to speak is in `stored`.
+        signer_key_path: where the key that signed the request is now, if it was moved.
+    """
+    options = {**options, **stored.options, "ra_certificates": stored.ra_certificates}
+    passwords = KeyPassword(out, options["key_password_file"])
+    where = signer_key_path or stored.signer_key
+    signer_key = passwords.read_key(where)
+    destination = stored.destination
+    key = signer_key
+    if stored.p12 is not None and stored.signer_key != destination.present_key:
+        key = passwords.read_key(destination.present_key)
+    errand = Errand(
+        destination=destination,
+        pending_path=path,
+        key=key,
+        signer_key=signer_key,
+        signer_key_path=where,
+        challenge=read_challenge(out, options),
+        p12=stored.p12,
+        p12_password=read_p12_password(out, options["p12_password_file"]) if stored.p12 else None,
+        options=options,
+    )
+    # Who was trusted when the request was sent, and nobody else.
+    trust = PinnedCertificate(stored.anchor)
+    with open_client(out, stored.pending.url, options, trust=trust) as client:
+        result = client.poll(stored.pending, signer_key, challenge=errand.challenge)
+        return settle(out, client, errand, result)
