@@ -32,7 +32,7 @@ def read_crl(
         loaded = [x509.load_der_x509_crl(der) for der in crls]
     except (ValueError, x509.InvalidVersion) as exc:
         raise DecodeError(f"the CRL in the reply cannot be read: {exc}") from exc
-    keys = [one for one in ca.certificates if view_of(one).subject == issuer]
+    keys = [one for one in ca.authorities if view_of(one).subject == issuer]
     good = [crl for crl in loaded if any(_signed_by(crl, issuer_cert) for issuer_cert in keys)]
     if not good:
         raise SignatureError(
