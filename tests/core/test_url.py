@@ -47,6 +47,7 @@ def test_the_parts_of_an_ipv6_url_are_without_brackets() -> None:
         ("  ", "empty"),
         ("http://ca.test/\r\nX: y", "control character"),
         ("http://ca.test/\u2028", "control character"),
+        ("http://ca.test/\xa0", "odd blank"),
         ("http://ca.test\x7f/", "control character"),
         ("http://ca.test/\udcff", "control character"),
         ("ca.test/scep", "does not start with http"),

@@ -63,7 +63,7 @@ def outcome(answer: bytes, *, gone: bool = False) -> HttpResponse | TransportErr
         finally:
             connection.close()
     assert got is not None
-    return got.response
+    return got[0]
 
 
 @settings(max_examples=300)

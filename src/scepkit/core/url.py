@@ -58,11 +58,8 @@ _URL = re.compile(
 # Underscores are not for host names, and are in use all the same.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
-# Lone surrogates are what is left of bytes on the command line that are not UTF-8.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # RFC 3986 pchar, "/" and "?"; "%" is kept because what is already escaped stays as it is.
 _URL_SAFE = "/?%:@!$&'()*+,;=-._~"
-_ZONE = re.compile(r"[A-Za-z0-9._~-]*")
 
 
 def parse_endpoint(url: str) -> Endpoint:
@@ -134,8 +131,9 @@ _URL_HINT = "write it like http://ca.example.test/scep"
 def _take_apart(url: str) -> tuple[str, str, int | None, str, str]:
     if not url.strip():
         raise InputError("the URL is empty", hint=_URL_HINT)
-    if _CONTROL.search(url):
-        raise InputError("the URL contains a control character or a line break")
+    # Lone surrogates too: what is left of bytes on the command line that are not UTF-8.
+    if not url.isprintable():
+        raise InputError("the URL contains a control character, a line break or an odd blank")
     parts = _URL.fullmatch(url.strip(" "))
     if parts is None:
         raise InputError("the URL does not start with http:// or https://", hint=_URL_HINT)
@@ -196,7 +194,7 @@ def _ipv6(text: str) -> str:
         address = str(IPv6Address(text))
     except ValueError:
         address = ""
-    if not address or not _ZONE.fullmatch(address.partition("%")[2]):
+    if not address or not re.fullmatch(r"[A-Za-z0-9._~-]*", address.partition("%")[2]):
         raise InputError(f"{text!r} in the URL is not an IPv6 address")
     return address
 

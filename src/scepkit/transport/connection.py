@@ -10,7 +10,7 @@ import http.client
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from scepkit.core.http import HttpRequest, HttpResponse, printable
 from scepkit.core.url import Target
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
 _OVERHEAD = 256 * 1024
 
 
-class Answer(NamedTuple):
-    """A response, and where it redirects to, or ""."""
-
-    response: HttpResponse
-    location: str
+#: A response, and where it redirects to, or "".
+Answer = tuple[HttpResponse, str]
 
 
 class Connection:
@@ -92,7 +89,7 @@ class Connection:
         if reply.status == 407 and self._proxy is not None:
             raise proxy_refuses_credentials(self._proxy, deadline.url)
         self.used = True
-        return Answer(
+        return (
             HttpResponse(
                 reply.status,
                 body,

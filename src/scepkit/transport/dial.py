@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scepkit.core.http import printable
 from scepkit.core.url import Target, bracketed
@@ -22,6 +21,9 @@ CLIENT_CERTIFICATE_HINT = (
     "the server may want a client certificate, or another one: client_certificate (--tls-cert, "
     "--tls-key)"
 )
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _LONGEST_PROXY_ANSWER = 64 * 1024
 
 
@@ -224,6 +226,8 @@ def _load_client_certificate(
 
 
 def _existing(path: FilePath, option: str) -> Path:
+    from pathlib import Path
+
     try:
         with Path(path).open("rb"):
             return Path(path)

@@ -20,7 +20,6 @@ from scepkit.transport.proxies import DIRECT, parse_proxy
 #: A file name, of text or as a `pathlib.Path`.
 FilePath = str | PathLike[str]
 
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 _OURS = frozenset(
     {
@@ -124,7 +123,7 @@ def _check_basic_auth(basic_auth: tuple[str, str] | None) -> None:
 
 def _check_headers(headers: Mapping[str, str], with_basic_auth: bool) -> None:
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
             raise InputError(f"{name!r} is not the name of an HTTP header")
         if name.lower() in _OURS:
             raise InputError(

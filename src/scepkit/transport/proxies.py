@@ -18,8 +18,6 @@ from scepkit.errors import InputError
 #: The value of the option `proxy` that means: none, whatever the environment says.
 DIRECT = "direct"
 
-_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Proxy:
@@ -42,7 +40,7 @@ def parse_proxy(text: str, source: str) -> Proxy:
     :raises InputError: it is of another kind (https, SOCKS), or not understood.
     """
     # No piece is repeated in an error: what looks like a port may be half of a password.
-    scheme = _SCHEME.match(text)
+    scheme = re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if scheme is not None and scheme[1].lower() != "http":
         raise InputError(
             f"{source} names a proxy of the kind {scheme[1]!r}; expected http://host:port",
