@@ -91,10 +91,11 @@ class AsyncClient(Service):
         return await self._run(flows.fetch_offer(self._endpoint, profile))
 
     async def get_next_ca_certificates(
-        self, profile: str | None = None
+        self, profile: str | None = None, *, verifier: CaVerifier | None = None
     ) -> tuple[x509.Certificate, ...]:
-        """See `Client.get_next_ca_certificates`."""
-        return await self._run(flows.get_next_ca(await self._ca(profile), utc_now()))
+        """See `Client.get_next_ca_certificates`; the verifier is called in a worker thread."""
+        ca = await self._ca(profile)
+        return await self._run(flows.get_next_ca(ca, utc_now(), verifier=verifier))
 
     async def refresh(self, profile: str | None = None) -> None:
         """See `Client.refresh`."""

@@ -209,14 +209,17 @@ class Client(Service):
         return self._run(flows.fetch_offer(self._endpoint, profile))
 
     def get_next_ca_certificates(
-        self, profile: str | None = None
+        self, profile: str | None = None, *, verifier: CaVerifier | None = None
     ) -> tuple[x509.Certificate, ...]:
         """The CA's next certificates, vouched for by the present ones (RFC 8894 section 4.7).
 
+        :param verifier: asked about certificates that the answer's signature does not cover, as
+            jscep sends them; without one, those must have been issued below the present anchor.
         :raises NotSupportedError: the CA does not announce GetNextCACert.
         :raises SignatureError: they are not signed by the present CA.
+        :raises TrustError: nobody vouches for them.
         """
-        return self._run(flows.get_next_ca(self._ca(profile), utc_now()))
+        return self._run(flows.get_next_ca(self._ca(profile), utc_now(), verifier=verifier))
 
     def refresh(self, profile: str | None = None) -> None:
         """Fetch and verify the CA's certificates and capabilities again.

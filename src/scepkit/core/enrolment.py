@@ -276,10 +276,28 @@ class PollPolicy:
         if self.max_seconds is not None and not self.max_seconds >= 0:
             raise InputError("max_seconds must not be negative")
 
-    def wait_before(self, poll: int, retry_after: float | None) -> float:
-        """Seconds to wait before poll number `poll` (the first is 0)."""
-        if retry_after is not None:
+    def next_wait(
+        self, polls: int, retry_after: float | None, elapsed: float
+    ) -> float | None:
+        """Seconds to wait before the next poll, or None when the limits are reached.
+
+        The last poll comes at `max_seconds`, unless the server asked for more time than is left.
+
+        :param polls: how many there were.
+        :param retry_after: seconds the server asked to wait, or None.
+        :param elapsed: seconds since the start.
+        """
+        if self.max_polls is not None and polls >= self.max_polls:
+            return None
+        if retry_after is None:
+            # The cap keeps the power from overflowing.
+            seconds = min(self.interval * self.factor ** min(polls, 64), self.max_interval)
+        else:
             # A server that says 0 is not to be asked without a pause.
-            return max(retry_after, min(self.interval, 1.0))
-        # The cap keeps the power from overflowing.
-        return min(self.interval * self.factor ** min(poll, 64), self.max_interval)
+            seconds = max(retry_after, min(self.interval, 1.0))
+        if self.max_seconds is None:
+            return seconds
+        left = self.max_seconds - elapsed
+        if left <= 0 or (retry_after is not None and seconds > left):
+            return None
+        return min(seconds, left)

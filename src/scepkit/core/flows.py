@@ -6,7 +6,7 @@ answer:
     HttpRequest   -> HttpResponse              send this
     Wait          -> datetime (the time after) let so many seconds pass
     VerifyCa      -> x509.Certificate          ask the caller's verifier which CA it vouches for
-    Started       -> None                      tell the caller how to resume, should the answer get lost
+    Started       -> None                      tell the caller how to resume if the answer is lost
 
 A driver may throw a `TransportError` into it instead of an answer.  The drivers in `scepkit.client`
 are a loop each, one synchronous, one asynchronous; tests drive the same generators with no socket.
@@ -18,7 +18,7 @@ and chains to the authenticated CA.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, TypeVar
@@ -33,10 +33,10 @@ from scepkit.core.capabilities import Capabilities, Capability, parse_capabiliti
 from scepkit.core.certificates import (
     CertificateView,
     load_certificate,
-    load_public_key,
-    view,
+    public_key_der,
     view_of,
 )
+from scepkit.core.chains import title
 from scepkit.core.crl import read_crl
 from scepkit.core.csr import ParsedCsr
 from scepkit.core.enrolment import (
@@ -64,13 +64,13 @@ from scepkit.core.messages import (
     Success,
 )
 from scepkit.core.sentnames import read_name
-from scepkit.core.trust import CaOffer
+from scepkit.core.trust import CaOffer, CaVerifier
 from scepkit.errors import (
+    AlgorithmError,
     DecodeError,
     HttpStatusError,
     InputError,
     NotSupportedError,
-    ProtocolError,
     ReplyMismatchError,
     RequestRejectedError,
     TransportError,
@@ -258,23 +258,17 @@ def enrol(
         profile=ca.profile,
         transaction_id=transaction_id or messages.new_transaction_id(),
         subject=csr.subject_der,
-        spki_sha256=Digest.SHA256.of(csr.spki_der),
+        spki_sha256=Digest.SHA256.of(public_key_der(csr.public_key)),
         requester=view_of(requester.certificate).der,
         requester_chain=tuple(view_of(one).der for one in requester.chain),
         ca_fingerprint=Digest.SHA256.of(view_of(ca.certificates.anchor).der),
     )
     renewing = not requester.self_signed and ca.capabilities.renewal
     data = RenewalReq(csr.der) if renewing else PkcsReq(csr.der)
-    yield Started(pending)
     reply, response = yield from _ask(
-        ca, data, requester, secret, pending.transaction_id, now, what=_RENEWAL if renewing else ""
+        ca, data, requester, secret, pending.transaction_id, now, starting=pending
     )
     return _conclude(ca, reply, response, pending, requested=csr.subject_der)
-
-
-_RENEWAL = (
-    "the CA may not accept this certificate for a renewal; some CAs want the challengePassword too"
-)
 
 
 def poll(
@@ -313,12 +307,11 @@ def poll_until_done(
     started = now
     polls = 0
     lost: TransportError | None = None
-    while policy.max_polls is None or polls < policy.max_polls:
-        seconds = policy.wait_before(polls, lost.retry_after if lost else pending.retry_after)
-        if policy.max_seconds is not None:
-            left = policy.max_seconds - (now - started).total_seconds()
-            if left <= 0 or seconds > left:
-                break
+    while True:
+        asked_for = lost.retry_after if lost else pending.retry_after
+        seconds = policy.next_wait(polls, asked_for, (now - started).total_seconds())
+        if seconds is None:
+            break
         polls += 1
         moment = yield Wait(seconds, polls)
         if isinstance(moment, datetime):
@@ -341,7 +334,7 @@ def poll_until_done(
 def _passing(error: TransportError) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, HttpStatusError):
-        return error.status in {408, 429} or error.status >= 500
+        return error.status in {408, 429} or (error.status >= 500 and error.status != 501)
     return error.kind in {"refused", "timeout", "closed", "dns"}
 
 
@@ -361,9 +354,12 @@ def _conclude(
 def _issued(
     ca: KnownCa, reply: Success, pending: Pending, requested: bytes, now: datetime
 ) -> Issued:
-    views = [view(der) for der in reply.certificates]
+    certificates, fault = _readable(reply.certificates)
+    views = [view_of(one) for one in certificates]
     mine = next((one for one in views if _has_key(one, pending.spki_sha256)), None)
     if mine is None:
+        if fault is not None:
+            raise fault
         keys = [Digest.SHA256.of(one.spki).hex() for one in views]
         raise ReplyMismatchError(
             "the CA says SUCCESS, but none of the "
@@ -372,33 +368,48 @@ def _issued(
             expected=pending.spki_sha256.hex(),
             found=", ".join(keys) or None,
         )
-    certificates = tuple(load_certificate(der) for der in reply.certificates)
     certificate = certificates[views.index(mine)]
     checked = verify_issued(certificate, ca.certificates, now, extra=certificates)
     warnings = checked.warnings
-    # The same name in other string types is the same name: Go's servers encode it anew.
-    if mine.subject != requested and read_name(requested) != certificate.subject:
+    if not _same_name(mine.subject, requested):
         warnings += (
-            f"the certificate's subject is {certificate.subject.rfc4514_string()!r}, which is not "
-            "what was requested",
+            f"the certificate's subject is {title(certificate)!r}, which is not what was requested",
         )
-    return Issued(
-        certificate, checked.chain, certificates, pending.transaction_id, tuple(warnings)
-    )
+    if fault is not None:
+        warnings += (f"a certificate that came with it was left out: {fault}",)
+    return Issued(certificate, checked.chain, certificates, pending.transaction_id, warnings)
+
+
+def _readable(
+    encoded: Sequence[bytes],
+) -> tuple[tuple[x509.Certificate, ...], DecodeError | None]:
+    """The certificates that can be read, and what is wrong with the last one that cannot."""
+    loaded = []
+    fault = None
+    for der in encoded:
+        try:
+            loaded.append(load_certificate(der))
+        except DecodeError as error:
+            fault = error
+    return tuple(loaded), fault
+
+
+def _same_name(issued: bytes, requested: bytes) -> bool:
+    if issued == requested:
+        return True
+    # The same name in other string types is the same name: Go's servers encode it anew.
+    name = read_name(issued)
+    return name is not None and name == read_name(requested)
 
 
 def _has_key(certificate: CertificateView, spki_sha256: bytes) -> bool:
     if Digest.SHA256.of(certificate.spki) == spki_sha256:
         return True
-    # The CA may have encoded the same key anew (absent against NULL parameters).
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
     try:
-        key = load_public_key(certificate.spki)
-    except ProtocolError:
+        key = certificate.public_key()
+    except AlgorithmError:
         return False
-    again = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return Digest.SHA256.of(again) == spki_sha256
+    return Digest.SHA256.of(public_key_der(key)) == spki_sha256
 
 
 # ------------------------------------------------------------------ queries
@@ -414,9 +425,10 @@ def get_certificate(
     challenge: str | None = None,
 ) -> Flow[tuple[x509.Certificate, tuple[x509.Certificate, ...]]]:
     """GetCert (RFC 8894 section 4.5): the certificate with that serial number, and its chain."""
-    name = issuer or ca.issuer_name
-    reply = yield from _query(ca, GetCert(name, serial_number), requester, challenge, now, "GetCert")
-    certificates = tuple(load_certificate(der) for der in reply.certificates)
+    name = _issuer_name(ca, issuer)
+    data = GetCert(name, serial_number)
+    reply = yield from _query(ca, data, requester, challenge, now, "GetCert")
+    certificates, _ = _readable(reply.certificates)
     for certificate in certificates:
         if certificate.serial_number == serial_number and view_of(certificate).issuer == name:
             checked = verify_issued(certificate, ca.certificates, now, extra=certificates)
@@ -440,16 +452,18 @@ def get_crl(
     challenge: str | None = None,
 ) -> Flow[x509.CertificateRevocationList]:
     """GetCRL (RFC 8894 section 4.6): the newest CRL that covers that certificate."""
-    name = issuer or ca.issuer_name
-    reply = yield from _query(ca, GetCrl(name, serial_number), requester, challenge, now, "GetCRL")
+    name = _issuer_name(ca, issuer)
+    data = GetCrl(name, serial_number)
+    reply = yield from _query(ca, data, requester, challenge, now, "GetCRL")
     return read_crl(reply.crls, ca.certificates, issuer=name)
 
 
 def get_next_ca(
-    ca: KnownCa, now: datetime
+    ca: KnownCa, now: datetime, *, verifier: CaVerifier | None = None
 ) -> Flow[tuple[x509.Certificate, ...]]:
     """GetNextCACert (RFC 8894 section 4.7): the CA's next certificates, signed by the present CA.
 
+    :param verifier: see `ca_replies.verify_next_ca`.
     :raises NotSupportedError: the CA does not announce it.
     """
     if not ca.capabilities.next_ca:
@@ -461,7 +475,22 @@ def get_next_ca(
         )
     response = yield from _exchange(http.next_ca_request(ca.endpoint, ca.profile))
     _expect_ok(response, ca.endpoint, "GetNextCACert")
-    return verify_next_ca(response.body, ca.certificates, now)
+    return verify_next_ca(
+        response.body,
+        ca.certificates,
+        now,
+        verifier=verifier,
+        url=str(ca.endpoint),
+        profile=ca.profile,
+    )
+
+
+def _issuer_name(ca: KnownCa, wanted: bytes | None) -> bytes:
+    """The issuer to ask for, written as its certificate has it."""
+    if wanted is None:
+        return ca.issuer_name
+    subjects = [view_of(one).subject for one in ca.certificates.authorities]
+    return next((subject for subject in subjects if _same_name(subject, wanted)), wanted)
 
 
 def _query(
@@ -512,9 +541,12 @@ def _ask(
     now: datetime,
     *,
     max_response: int = http.MAX_RESPONSE,
-    what: str = "",
+    starting: Pending | None = None,
 ) -> Flow[tuple[CertRep, HttpResponse]]:
-    """Send one message and open the reply to it."""
+    """Send one message and open the reply to it.
+
+    :param starting: announced when the message is ready to leave.
+    """
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     nonce = messages.new_nonce()
@@ -534,6 +566,8 @@ def _ask(
         protection=ca.protection,
         signing_time=now,
     )
+    if starting is not None:
+        yield Started(starting)
     response = yield from _pki_operation(ca, body, max_response)
     decrypt_with: DecryptionKey | Password | None = (
         requester.decryption_key() if can_decrypt else secret
@@ -548,7 +582,10 @@ def _ask(
             allow_legacy=ca.preferences.accept_legacy_replies,
         )
     except DecodeError as error:
-        raise _explained(error, response) from error
+        instead = _text_instead(response)
+        if instead is None:
+            raise
+        raise instead from error
     return reply, response
 
 
@@ -615,11 +652,13 @@ def _status_error(response: HttpResponse, endpoint: Endpoint, operation: str) ->
     )
 
 
-def _explained(error: DecodeError, response: HttpResponse) -> DecodeError:
-    """Say what came instead of a CertRep, when it is text."""
-    if response.body[:1] == b"0" or not response.body:
-        return error if response.body else DecodeError("the server's reply to PKIOperation is empty")
+def _text_instead(response: HttpResponse) -> DecodeError | None:
+    """What came instead of a CertRep, when it is nothing or text."""
+    if not response.body:
+        return DecodeError("the server's reply to PKIOperation is empty")
     excerpt = http.body_excerpt(response.body)
+    if response.body[:1] == b"0" or not excerpt:
+        return None
     return DecodeError(
         f"the server's reply to PKIOperation is not a SCEP message but text: {excerpt!r}",
         title=http.html_title(response.body) or "",
