@@ -10,11 +10,13 @@ import pytest
 
 from scepkit import FailInfo
 from scepkit.core import asn1, cms, messages
-from scepkit.core.algorithms import Digest
+from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import view_of
 from scepkit.core.http import PKI_MESSAGE_TYPE
 from scepkit.core.messages import Failure
-from scepkit.testing import TestCa
+from scepkit.errors import AlgorithmError
+from scepkit.testing import Policy, TestCa
+from scepkit.testing.forge import Draft
 from tests.testing.driving import csr_for, make_ca, passer_by
 
 NONCE = b"0123456789abcdef"
@@ -97,6 +99,30 @@ def test_a_request_for_another_recipient_is_tried_all_the_same() -> None:
     csr, _ = csr_for(ca)
     reply = asked(ca, "19", envelope_of(ca, messages.PkcsReq(csr), serial_number=42))
     assert isinstance(reply, messages.Success)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_single_des_is_read_when_the_policy_says_so(allowed: bool) -> None:
+    ca = make_ca(policy=Policy(ciphers=frozenset(Cipher))) if allowed else make_ca()
+    csr, _ = csr_for(ca)
+    old = Draft(
+        signed=[],
+        recipient=view_of(ca.certificate),
+        signer=None,
+        digest=Digest.SHA256,
+        cipher=Cipher.DES_CBC,
+        key_transport=KeyTransport.RSA_PKCS1V15,
+        sent_certificates=[],
+    )
+    envelope_ = old.encrypted(csr)
+    if allowed:
+        with pytest.raises(AlgorithmError):
+            asked(ca, "19", envelope_)
+        assert len(ca.issued) == 1
+    else:
+        reply = asked(ca, "19", envelope_)
+        assert isinstance(reply, Failure)
+        assert reply.fail_info is FailInfo.BAD_ALG
 
 
 def test_a_request_nobody_here_can_open_is_refused() -> None:

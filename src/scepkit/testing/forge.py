@@ -94,7 +94,7 @@ class Draft:
         """The whole message."""
         content = self.raw_content
         if content is None and self.has_envelope:
-            content = self._envelope()
+            content = self.encrypted(cms.certs_only(self.certificates, self.crls))
         infos = [
             self._signer_info(signer, content)
             for signer in (self.signer, self.second_signer)
@@ -144,22 +144,25 @@ class Draft:
             else b"",
         )
 
-    def _envelope(self) -> bytes:
-        if self.recipient is None:
-            raise InputError("there is nobody to encrypt the reply to")
-        bundle = cms.certs_only(self.certificates, self.crls)
-        if isinstance(self.cipher, Cipher) and not self.cipher.legacy and not self.ber:
-            return envelope.encrypt(bundle, self.recipient, self.cipher, self.key_transport)
-        return self._odd_envelope(bundle)
+    def encrypted(self, content: bytes) -> bytes:
+        """A pkcsPKIEnvelope around something.
 
-    def _odd_envelope(self, bundle: bytes) -> bytes:
+        :raises InputError: it cannot be made for this recipient.
+        """
+        if self.recipient is None:
+            raise InputError("there is nobody to encrypt to")
+        if isinstance(self.cipher, Cipher) and not self.cipher.legacy and not self.ber:
+            return envelope.encrypt(content, self.recipient, self.cipher, self.key_transport)
+        return self._odd_envelope(content)
+
+    def _odd_envelope(self, plain: bytes) -> bytes:
         """What `envelope.encrypt` does not write: single DES, GCM, BER; for RSA keys only."""
         if isinstance(self.recipient, Password) or self.recipient is None:
             raise InputError("this fault needs a requester with an RSA key")
         public_key = self.recipient.public_key()
         if not isinstance(public_key, rsa.RSAPublicKey):
             raise InputError("this fault needs a requester with an RSA key")
-        key, algorithm, ciphertext = _encrypt(self.cipher, bundle)
+        key, algorithm, ciphertext = _encrypt(self.cipher, plain)
         transport = asn1.algorithm(OID_RSA_ENCRYPTION, asn1.NULL)
         recipient = asn1.element(
             0x30,

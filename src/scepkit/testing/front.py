@@ -160,7 +160,7 @@ class Front:
             else None
         )
         changes = [REPLY_FAULTS[fault] for fault in self._in_order() if fault in REPLY_FAULTS]
-        if not changes:
+        if not (changes or outcome.protection.cipher.legacy):
             return messages.seal_reply(
                 outcome.reply,
                 request,

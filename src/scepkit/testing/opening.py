@@ -1,7 +1,8 @@
 """Decrypting a request when several keys or passwords may fit.
 
 The rule of this file: a key that the request names goes first; then the others, as clients encrypt
-to the wrong certificate (Q40), and the last error is the one reported.
+to the wrong certificate (Q40), and the last error is the one reported.  Single DES is read here, so
+that a test CA can serve clients that know nothing else (Q37); `state.Policy.ciphers` decides.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from scepkit.core.envelope import DecryptionKey, Password
 from scepkit.core.messages import (
     DecryptedRequest,
     PkcsReq,
+    Protection,
     RenewalReq,
     Request,
-    decrypt_request,
+    decode_data,
 )
 from scepkit.errors import DecodeError, DecryptError, ProtocolError
 
@@ -34,21 +36,23 @@ def open_request(
         raise ProtocolError(f"messageType {request.message_type_text!r} is not a request")
     if not request.content:
         raise DecodeError("the pkiMessage holds no pkcsPKIEnvelope")
-    recipients = envelope.read_envelope(request.content).recipients
-    by_password = any(asn1.tag_of(info) == _PASSWORD for info in recipients)
+    enveloped = envelope.read_envelope(request.content, allow_legacy=True)
+    by_password = any(asn1.tag_of(info) == _PASSWORD for info in enveloped.recipients)
     candidates: Sequence[DecryptionKey | Password]
-    candidates = passwords if by_password else _named_first(recipients, keys)
+    candidates = passwords if by_password else _named_first(enveloped.recipients, keys)
     fault: ProtocolError = DecryptError("the message is not for any key of this CA")
     for candidate in candidates:
         try:
-            opened = decrypt_request(request, candidate)
-            if isinstance(opened.data, PkcsReq | RenewalReq):
+            decrypted = envelope.decrypt(enveloped, candidate)
+            data = decode_data(request.message_type, decrypted.content)
+            if isinstance(data, PkcsReq | RenewalReq):
                 # A wrong key gives garbage that is well padded once in 256 times.
-                read_csr(opened.data.csr)
+                read_csr(data.csr)
         except ProtocolError as error:
             fault = error
             continue
-        return opened, candidate
+        protection = Protection(decrypted.cipher, request.digest, decrypted.key_transport)
+        return DecryptedRequest(data, protection), candidate
     raise fault
 
 

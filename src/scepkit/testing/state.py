@@ -47,7 +47,8 @@ class Policy:
         reject: what first requests and renewals are refused with, or None.
         renewal: accept renewals, by RenewalReq and by PKCSReq alike (Q54).
         profile: what certificates contain.
-        ciphers: the content ciphers that are accepted.
+        ciphers: the content ciphers that are accepted; ``frozenset(Cipher)`` adds single DES,
+            which RFC 8894 forbids and older Go clients send (Q37).
         digests: the digests that are accepted.
     """
 
