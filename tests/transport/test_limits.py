@@ -101,6 +101,7 @@ def test_the_connect_timeout_counts_apart() -> None:
     assert time.monotonic() - started < 5
     assert error.kind == "timeout"
     assert "connecting to 127.0.0.1" in str(error)
+    assert "limit 0.4 s" in str(error)
 
 
 def flood(header: bytes, piece: bytes) -> tuple[Handler, list[int]]:

@@ -179,7 +179,8 @@ class HttpTransport:
 
     def _open(self, target: Target, deadline: Deadline) -> Connection:
         options = self._options
-        connecting = Deadline(options.connect_timeout, deadline.url, latest=deadline.expires)
+        seconds = min(options.connect_timeout, options.timeout)
+        connecting = Deadline(seconds, deadline.url, latest=deadline.expires)
         proxy = self._proxies.for_target(target)
         context = self._tls() if target.scheme == "https" else None
         wire = dial(target, proxy, context, connecting, options.tls_host_name or target.host)
