@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.certificates import view_of
+from scepkit.core.chains import UNREADABLE, one_line
 from scepkit.errors import DecodeError, SignatureError
 
 
@@ -24,22 +24,33 @@ def read_crl(
     RFC 8894 section 4.6 wants a CA to send just the newest; some send several.
 
     :raises DecodeError: there is none, or one cannot be read.
-    :raises SignatureError: none is signed by an authenticated certificate of the issuer.
+    :raises SignatureError: none is signed by an authenticated CA certificate of the issuer.
     """
     if not crls:
         raise DecodeError("the CA says SUCCESS, but its reply has no CRL")
-    try:
-        loaded = [x509.load_der_x509_crl(der) for der in crls]
-    except (ValueError, x509.InvalidVersion) as exc:
-        raise DecodeError(f"the CRL in the reply cannot be read: {exc}") from exc
+    loaded = [_load(der) for der in crls]
     keys = [one for one in ca.authorities if view_of(one).subject == issuer]
     good = [crl for crl in loaded if any(_signed_by(crl, issuer_cert) for issuer_cert in keys)]
     if not good:
         raise SignatureError(
             "the CRL in the reply is not signed by the CA that was asked for",
-            signer=loaded[0].issuer.rfc4514_string(),
+            signer=", ".join(map(_issuer_text, loaded)),
         )
     return max(good, key=lambda crl: crl.last_update_utc)
+
+
+def _load(der: bytes) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_der_x509_crl(der)
+    except UNREADABLE as exc:
+        raise DecodeError(f"the CRL in the reply cannot be read: {one_line(exc)}") from exc
+
+
+def _issuer_text(crl: x509.CertificateRevocationList) -> str:
+    try:
+        return crl.issuer.rfc4514_string()
+    except UNREADABLE:
+        return ""
 
 
 def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
@@ -48,5 +59,5 @@ def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) ->
         return crl.issuer == issuer.subject and crl.is_signature_valid(
             issuer.public_key()  # type: ignore[arg-type]
         )
-    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+    except UNREADABLE:
         return False
