@@ -13,7 +13,10 @@
     │   ├── DecryptError       not for us (one text for every cause: no oracle)
     │   └── ReplyMismatchError a good message, but not the answer to our question
     ├── RequestRejectedError   the CA said no to a query (enrolments return `Rejected` instead)
-    └── NotSupportedError      this CA does not offer that operation
+    ├── NotSupportedError      this CA does not offer that operation
+    ├── ConfigError            a setting of the server is wrong: correct the file and start again
+    └── StoreError             the server's database holds or was asked something that cannot be
+        └── StoreUnavailable   it cannot be used now (down, locked, full); retrying later may help
 
 Rules of this file: an error is raised once, where the fault is known, and carries its evidence as
 attributes, so that nobody has to read the text by machine.  Texts are sentences without a capital
@@ -267,3 +270,33 @@ class NotSupportedError(ScepError):
     def __init__(self, message: str, *, operation: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.operation = operation
+
+
+class ConfigError(ScepError):
+    """A setting cannot be used.
+
+    Attributes:
+        path: where it is, such as ``profile.routers.auth.challenge.ttl``, or "" for the whole.
+        problem: what is wrong with it: what was expected and what was found.
+    """
+
+    def __init__(self, problem: str, *, path: str = "", hint: str = "") -> None:
+        super().__init__(f"{path}: {problem}" if path else problem, hint=hint)
+        self.path = path
+        self.problem = problem
+
+
+class StoreError(ScepError):
+    """The database refuses what was asked, or does not fit this version; nothing was changed.
+
+    A schema that is newer than this program, a damaged file, a restore into a database that is not
+    empty, a constraint that was broken: retrying does not help.
+    """
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be used at this moment: down, locked, full or too slow.
+
+    The transaction was rolled back, or, where the connection was lost while it was being committed,
+    may have been committed: every transaction of the server can be run again.
+    """
