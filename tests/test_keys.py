@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     pkcs12,
 )
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scepkit import keys
@@ -215,6 +216,26 @@ def test_what_is_not_a_private_key_is_named(data: bytes, found: str) -> None:
     assert caught.value.path == "device.key"
 
 
+@pytest.mark.parametrize(
+    "header", [b"", b"DEK-Info: AES-256-CBC", b"DEK-Info: AES-256-CBC,00", b"DEK-Info: DES-CBC,"]
+)
+def test_a_malformed_header_of_an_encrypted_key_is_refused(header: bytes) -> None:
+    # `cryptography` panics over a short IV.
+    data = re.sub(b"DEK-Info: .*", header, ENCRYPTED["PEM with headers"])
+    with pytest.raises(KeyLoadError):
+        keys.load_key(data, PASSWORD)
+
+
+@pytest.mark.parametrize("cipher", ["-aes128", "-aes256", "-des3"])
+def test_encrypted_keys_by_openssl_are_loaded(cipher: str) -> None:
+    command = ["openssl", "rsa", "-traditional", cipher, "-passout", "pass:geheim"]
+    made = subprocess.run(command, input=pki.key_pem("rsa2048-a"), capture_output=True, check=True)
+    assert b"DEK-Info" in made.stdout
+    assert keys.load_key(made.stdout, PASSWORD).public_key() == RSA.public_key()
+    crlf = made.stdout.replace(b"\n", b"\r\n")
+    assert keys.load_key(crlf, PASSWORD).public_key() == RSA.public_key()
+
+
 def test_an_openssh_key_gets_a_hint_how_to_convert_it() -> None:
     with pytest.raises(KeyLoadError) as caught:
         keys.load_key(OPENSSH)
@@ -355,6 +376,13 @@ def test_where_warnings_are_errors_they_are_errors_of_ours() -> None:
             keys.load_certificates(data)
 
 
+def test_an_unknown_version_is_refused() -> None:
+    data = ROOT.der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x4f", 1)
+    for load in (keys.load_certificates, keys.load_key, keys.load_csr):
+        with pytest.raises(KeyLoadError):
+            load(data)
+
+
 # ------------------------------------------------------------------ loading requests
 
 
@@ -372,10 +400,14 @@ def test_requests_are_loaded(encoding: Encoding) -> None:
         (pki.key_pem("ec256-a"), "it is a private key"),
         (keys.pem(CSR, CSR), "a certification request that is damaged"),
         (
+            CSR.public_bytes(Encoding.DER).replace(b"\x02\x01\x00", b"\x02\x01\x4f", 1),
+            "not a valid CSR version",
+        ),
+        (
             build_csr(EC, "O=#130161")
             .public_bytes(Encoding.DER)
             .replace(b"\x13\x01a", b"\x13\x01_"),
-            "string type",
+            "PrintableString",
         ),
     ],
 )
@@ -463,6 +495,7 @@ def test_any_bytes_are_loaded_or_an_error_of_ours(data: bytes) -> None:
             load(data)
 
 
+@settings(deadline=None)  # a damaged number of rounds for a password takes its time
 @given(
     st.sampled_from(_SAMPLES),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=3),

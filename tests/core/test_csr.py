@@ -567,6 +567,26 @@ def test_the_subject_is_that_of_the_request_byte_for_byte() -> None:
     assert certificate.tbs_certificate_bytes.count(name) == 2
 
 
+def test_a_parsed_request_gives_the_same_certificate() -> None:
+    csr = build_csr(EC, "CN=x+OU=y,O=z")
+    certificate = self_signed_certificate(read_csr(der(csr)), EC, now=pki.NOW)
+    assert certificate.subject.public_bytes() == csr.subject.public_bytes()
+    certificate.verify_directly_issued_by(certificate)
+
+
+def test_a_request_that_cryptography_refuses_can_be_signed_for() -> None:
+    subject = b"0\x101\x0e0\x0c\x06\x03U\x04\x03\x13\x05rt_01"
+    parsed = read_csr(request(subject=subject))
+    certificate = self_signed_certificate(parsed, EC, now=pki.NOW)
+    assert certificate.subject == parse_subject("CN=rt_01")
+
+
+def test_a_subject_that_cannot_be_in_a_certificate_is_refused() -> None:
+    country = b"0\x0e1\x0c0\n\x06\x03U\x04\x06\x13\x03USA"
+    with pytest.raises(InputError, match="subject"):
+        self_signed_certificate(read_csr(request(subject=country)), EC, now=pki.NOW)
+
+
 def test_an_empty_subject_is_allowed() -> None:
     certificate = self_signed_certificate(build_csr(EC, ""), EC, now=pki.NOW)
     assert certificate.subject == x509.Name([])

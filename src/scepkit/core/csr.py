@@ -335,7 +335,7 @@ _SIGN = b"\x03\x02\x07\x80"
 
 
 def self_signed_certificate(
-    csr: x509.CertificateSigningRequest,
+    csr: x509.CertificateSigningRequest | ParsedCsr,
     key: PrivateKey,
     *,
     now: datetime,
@@ -348,18 +348,17 @@ def self_signed_certificate(
     keyEncipherment; random serial number; valid from one day before `now`, because device clocks
     are wrong, until `now` + `lifetime`.
 
+    :param csr: a `ParsedCsr` may have a subject that `cryptography` refuses; the certificate then
+        has it with right string types.
     :param now: the present, with a time zone.
-    :raises InputError: the key is not the request's, or `now` has no time zone.
+    :raises InputError: the key is not the request's, the subject of a `ParsedCsr` is None, or `now`
+        has no time zone.
     """
     if now.tzinfo is None:
         raise InputError("now has no time zone; use datetime.now(UTC)")
-    info = asn1.read_tlv(
-        asn1.CertificationRequestInfo, asn1.tlv(csr.tbs_certrequest_bytes), _REQUEST
-    )
-    spki = asn1.whole(info.spki)
-    if spki != spki_der(key) and csr.public_key() != key.public_key():
+    subject, spki, public_key = _subject_and_key(csr)
+    if spki != spki_der(key) and public_key != key.public_key():
         raise InputError("the private key does not belong to the certification request")
-    subject = asn1.whole(info.subject)
     usage = _SIGN_AND_ENCIPHER if isinstance(key, rsa.RSAPrivateKey) else _SIGN
     extension = asn1.element(
         0x30, asn1.oid_der("2.5.29.15"), b"\x01\x01\xff", asn1.element(0x04, usage)
@@ -376,3 +375,16 @@ def self_signed_certificate(
         asn1.element(0xA3, asn1.element(0x30, extension)),
     )
     return x509.load_der_x509_certificate(signed(content, key, digest))
+
+
+def _subject_and_key(
+    csr: x509.CertificateSigningRequest | ParsedCsr,
+) -> tuple[bytes, bytes, PublicKeyTypes]:
+    if isinstance(csr, ParsedCsr):
+        if csr.subject is None:
+            raise InputError("the subject of the certification request cannot be in a certificate")
+        return csr.subject.public_bytes(), csr.spki_der, csr.public_key
+    info = asn1.read_tlv(
+        asn1.CertificationRequestInfo, asn1.tlv(csr.tbs_certrequest_bytes), _REQUEST
+    )
+    return asn1.whole(info.subject), asn1.whole(info.spki), csr.public_key()

@@ -115,15 +115,16 @@ def _found_in_der(data: bytes) -> str:
             load(data)
         except (ValueError, ScepError, UnsupportedAlgorithm):
             continue
-        except (TypeError, Warning):
-            return what
+        except (x509.InvalidVersion, TypeError, Warning):
+            pass
         return what
     return _found_private(data)
 
 
 def _found_private(data: bytes) -> str:
     try:
-        serialization.load_der_private_key(data, None)
+        # Only looked at, so the slow validation of its numbers is left out.
+        serialization.load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:
         return "an encrypted private key"
     except (ValueError, UnsupportedAlgorithm, Warning):

@@ -8,6 +8,7 @@ do.  PKCS#12 and PKCS#7 code is imported when such a file is met.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -34,6 +35,7 @@ Path: TypeAlias = "str | os.PathLike[str]"
 MAX_FILE = 16 * 1024 * 1024
 _MIN_RSA_BITS = 1024
 
+_DEK_INFO = re.compile(rb"DEK-Info: *([A-Z0-9-]+),([0-9A-Fa-f]+)[ \r\n]")
 _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
 _BUNDLE_LABELS = ("PKCS7", "CMS")
 
@@ -80,9 +82,9 @@ def load_key(data: bytes, password: bytes | None = None, *, path: str = "") -> P
     _require_bytes(password)
     if is_pem(data):
         block = _private_key_block(source)
-        # Blocks with RFC 1421 headers, which tell the encryption, are left to the PEM loader.
         if block.der:
             return _usable(_decrypted(load_der_private_key, block.der, password, source), source)
+        _check_headers(block, source)
         return _usable(_decrypted(load_pem_private_key, block.text, password, source), source)
     if is_pkcs12(data):
         key = _pkcs12(source, password).key
@@ -102,6 +104,13 @@ def _private_key_block(source: _Source) -> PemBlock:
         if block.label.endswith("PRIVATE KEY") and block.label != "OPENSSH PRIVATE KEY":
             return block
     raise source.is_not("a private key")
+
+
+def _check_headers(block: PemBlock, source: _Source) -> None:
+    """Refuse an RFC 1421 header with an IV that is too short: `cryptography` 50 panics over it."""
+    header = _DEK_INFO.search(block.text)
+    if header is None or len(header[2]) != 2 * (16 if header[1].startswith(b"AES") else 8):
+        raise source.error("is damaged: its DEK-Info header does not tell how it is encrypted")
 
 
 def _decrypted(
@@ -245,9 +254,11 @@ def _certificate(der: bytes, source: _Source, *, whole: bool = False) -> x509.Ce
     """Load one; `whole` if there is nothing else in the source, and it may be no certificate."""
     try:
         return x509.load_der_x509_certificate(der)
-    except (ValueError, Warning) as exc:
-        if whole and isinstance(exc, ValueError):
+    except ValueError as exc:
+        if whole:
             raise source.is_not("a certificate") from exc
+        raise source.error(f"has a malformed certificate: {exc}") from exc
+    except (x509.InvalidVersion, Warning) as exc:  # Warning: wherever warnings are made errors
         raise source.error(f"has a malformed certificate: {exc}") from exc
 
 
@@ -267,9 +278,9 @@ def load_csr(data: bytes, *, path: str = "") -> x509.CertificateSigningRequest:
         raise source.is_not("a certification request") from exc
     try:
         return x509.load_der_x509_csr(der)
-    except ValueError as exc:
+    except (ValueError, x509.InvalidVersion) as exc:
         raise source.error(
-            f"has a subject with characters that its string type does not allow: {exc}",
+            f"is a certification request that breaks the rules of its encoding: {exc}",
             hint="make the request anew with another program, or let scepkit make it",
         ) from exc
 
