@@ -63,6 +63,19 @@ class ScepError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Python would call the class with the message alone, which fails where more is required:
+        # an error in a process pool would then break the pool.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(
+    kind: type[ScepError], args: tuple[object, ...], attributes: dict[str, object]
+) -> ScepError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
+    return error
+
 
 class InputError(ScepError, ValueError):
     """An argument, option or file content given by the caller cannot be used."""
