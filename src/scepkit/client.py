@@ -122,8 +122,19 @@ def parsed_csr(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
 
 
 def default_requester(csr: ParsedCsr, key: PrivateKey) -> Requester:
-    """The self-signed requester of a first enrolment (RFC 8894 section 2.3)."""
-    return self_signed_requester(x509.load_der_x509_csr(csr.der), key, now=utc_now())
+    """The self-signed requester of a first enrolment (RFC 8894 section 2.3).
+
+    :raises InputError: the key is not the CSR's, or the CSR has a subject that no certificate made
+        here can have.
+    """
+    try:
+        loaded = x509.load_der_x509_csr(csr.der)
+    except ValueError as exc:
+        raise InputError(
+            f"a self-signed certificate cannot be made for this request: {exc}",
+            hint="give an existing certificate and key as the requester, or make the request anew",
+        ) from exc
+    return self_signed_requester(loaded, key, now=utc_now())
 
 
 def renewal_request(
