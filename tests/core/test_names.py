@@ -167,6 +167,7 @@ def test_a_value_in_der_keeps_its_string_type() -> None:
         ('CN="a"b', "double quote"),
         ('CN=a"b"', "double quote"),
         ("CN=a;O=b", "';'"),
+        ('"="', "double quote"),
         ("CN=#zz", "hexadecimal"),
         ("CN=#", "DER"),
         ("CN=#0c0261", "DER"),
