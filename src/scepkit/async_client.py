@@ -100,7 +100,7 @@ class AsyncClient(Service):
     async def refresh(self, profile: str | None = None) -> None:
         """See `Client.refresh`."""
         async with self._lock:
-            self._known[profile] = await self._run(self._learn(profile))
+            self._known_now(profile, await self._run(self._learn(profile)))
 
     async def enrol(
         self,
@@ -220,7 +220,7 @@ class AsyncClient(Service):
             async with self._lock:
                 known = self._known.get(profile)
                 if known is None:
-                    known = self._known[profile] = await self._run(self._learn(profile))
+                    known = self._known_now(profile, await self._run(self._learn(profile)))
         return known
 
     async def _in_worker(self, work: Callable[[], T]) -> T:

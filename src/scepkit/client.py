@@ -72,6 +72,21 @@ class Service:
             self._endpoint, profile, self._preferences, utc_now(), self._known.get(profile)
         )
 
+    def _known_now(self, profile: str | None, ca: KnownCa) -> KnownCa:
+        self._known[profile] = ca
+        for note in ca.certificates.notes:
+            log.warning("CA certificates url=%s profile=%r: %s", self._endpoint, profile, note)
+        if ca.capabilities.source != "announced":
+            log.warning(
+                "CA announces nothing url=%s profile=%r source=%s cipher=%s digest=%s",
+                self._endpoint,
+                profile,
+                ca.capabilities.source,
+                ca.protection.cipher.value,
+                ca.protection.digest.value,
+            )
+        return ca
+
     def _vouched(self, step: VerifyCa) -> x509.Certificate:
         anchor = self._trust(step.offer)
         log.info(
@@ -238,7 +253,7 @@ class Client(Service):
         :raises TrustError: the verifier no longer vouches, or the CA announces less than before.
         """
         with self._lock:
-            self._known[profile] = self._run(self._learn(profile))
+            self._known_now(profile, self._run(self._learn(profile)))
 
     # -------------------------------------------------------------- certificates
 
@@ -395,7 +410,7 @@ class Client(Service):
             with self._lock:
                 known = self._known.get(profile)
                 if known is None:
-                    known = self._known[profile] = self._run(self._learn(profile))
+                    known = self._known_now(profile, self._run(self._learn(profile)))
         return known
 
     def _run(

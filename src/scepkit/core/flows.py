@@ -64,7 +64,7 @@ from scepkit.core.messages import (
     Success,
 )
 from scepkit.core.sentnames import read_name
-from scepkit.core.trust import CaOffer, CaVerifier
+from scepkit.core.trust import CaOffer, CaVerifier, fingerprint
 from scepkit.errors import (
     AlgorithmError,
     DecodeError,
@@ -252,6 +252,7 @@ def enrol(
 
     :param challenge: the secret for an EC requester or CA; by default the CSR's challengePassword.
     """
+    _expect_issuer(ca)
     secret = _secret(csr.challenge if challenge is None else challenge)
     pending = Pending(
         url=ca.endpoint.url,
@@ -269,6 +270,17 @@ def enrol(
         ca, data, requester, secret, pending.transaction_id, now, starting=pending
     )
     return _conclude(ca, reply, response, pending, requested=csr.subject_der)
+
+
+def _expect_issuer(ca: KnownCa) -> None:
+    """Refuse to ask for a certificate that could not be verified afterwards."""
+    if not ca.certificates.issues:
+        raise TrustError(
+            "only an RA's certificate is trusted here, so that an issued certificate could not be "
+            "verified",
+            fingerprints=(fingerprint(ca.certificates.anchor),),
+            hint="trust the CA's certificate, and name the RA's with ra_certificates if needed",
+        )
 
 
 def poll(
