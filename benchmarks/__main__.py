@@ -26,17 +26,11 @@ def main() -> None:
 
 
 def print_commands(runs: int) -> None:
-    """The second table; its foreign part only where the foreign programs are."""
+    """The second table."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        samples = commands.own(folder, runs)
-        excuse = ""
-        try:
-            samples |= commands.beside_scepclient(folder, runs)
-        except processes.CommandFailedError as error:
-            excuse = f"\nnot measured beside scepclient: {error}"
+        samples = commands.run(Path(name), runs)
     title = f"Commands (medians of {runs} runs; goal: enrol at most 2.00)"
-    print(processes.table(samples, commands.X509, title) + excuse)
+    print(processes.table(samples, commands.X509, title))
 
 
 if __name__ == "__main__":

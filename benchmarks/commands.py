@@ -1,8 +1,6 @@
-"""The commands to measure: ours against the embedded test CA, and beside Debian's `scepclient`.
+"""The commands to measure: ours, and Debian's `scepclient`, against the embedded test CA.
 
-`scepclient` encrypts with single DES, which the test CA refuses as RFC 8894 wants it.  So it is
-measured against Debian's `scepserver`, with `scepkit enrol` beside it against the same server; both
-run under `nsenter`, because the server is in a network namespace of its own.
+`scepclient` encrypts with single DES; the test CA is told to take that.
 """
 
 from __future__ import annotations
@@ -12,12 +10,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from benchmarks.processes import Command, CommandFailedError, Samples, measure
-from scepkit.testing import TestCa
+from benchmarks.processes import Command, Samples, measure
+from scepkit.core.algorithms import Cipher
+from scepkit.testing import Policy, TestCa
 
 PYTHON = "python -c pass"
 X509 = "python -c 'from cryptography import x509'"
@@ -25,9 +23,9 @@ CHALLENGE = "a challenge"
 SCEPKIT = str(Path(sys.executable).with_name("scepkit"))
 
 
-def own(folder: Path, rounds: int) -> dict[str, Samples]:
-    """Python itself, the library everything stands on, and `scepkit` against the test CA."""
-    ca = TestCa(challenge=CHALLENGE)
+def run(folder: Path, rounds: int) -> dict[str, Samples]:
+    """Python itself, the library everything stands on, then the commands against one test CA."""
+    ca = TestCa(policy=Policy(challenge=CHALLENGE, ciphers=frozenset(Cipher)))
     with ca.serve() as url:
         enrol, fresh = _enrol(folder, url, ca.fingerprint)
         commands = [
@@ -37,31 +35,22 @@ def own(folder: Path, rounds: int) -> dict[str, Samples]:
             Command("scepkit caps", [SCEPKIT, "caps", url]),
             Command("scepkit enrol (existing RSA-2048 key)", enrol, fresh),
         ]
+        if shutil.which("scepclient"):
+            commands.append(_scepclient(folder, url))
         return measure(commands, rounds)
 
 
-def beside_scepclient(folder: Path, rounds: int) -> dict[str, Samples]:
-    """`scepkit enrol` and `scepclient` against the same `scepserver`.
+def _scepclient(folder: Path, url: str) -> Command:
+    files = ["-private-key", str(folder / "key.pem")]
+    files += ["-certificate", str(folder / "scepclient.pem")]
 
-    :raises CommandFailedError: a foreign program is not here, or did not start.
-    """
-    for name in ("scepserver", "scepclient", "unshare", "nsenter"):
-        if shutil.which(name) is None:
-            raise CommandFailedError(f"{name} is not here")
-    from tests.interop.micromdm import scepserver
+    def forget() -> None:
+        # What it would use again.
+        for name in ("scepclient.pem", "csr.pem", "self.pem"):
+            (folder / name).unlink(missing_ok=True)
 
-    with scepserver(folder, challenge=CHALLENGE) as server:
-        fingerprint = server.ca_certificate.fingerprint(hashes.SHA256()).hex()
-        enrol, fresh = _enrol(folder, server.url, fingerprint)
-        client = ["scepclient", "-server-url", server.url, "-challenge", CHALLENGE]
-        client += ["-private-key", str(folder / "key.pem"), "-cn", "router1"]
-        client += ["-certificate", str(folder / "scepclient.pem")]
-        inside = server.namespace.command
-        commands = [
-            Command("scepkit enrol, scepserver", inside(*enrol, "--accept-legacy-replies"), fresh),
-            Command("scepclient, scepserver", inside(*client), _forget(folder)),
-        ]
-        return measure(commands, rounds)
+    argv = ["scepclient", "-server-url", url, "-challenge", CHALLENGE, "-cn", "router1", *files]
+    return Command("scepclient (the same key)", argv, forget)
 
 
 def _enrol(folder: Path, url: str, fingerprint: str) -> tuple[list[str], Callable[[], None]]:
@@ -81,13 +70,3 @@ def _enrol(folder: Path, url: str, fingerprint: str) -> tuple[list[str], Callabl
     command = [SCEPKIT, "enrol", url, "--subject", "CN=router1,O=Acme", "--key", str(key)]
     command += ["--ca-fingerprint", f"sha256:{fingerprint}", "--dir", str(into)]
     return [*command, "--challenge-file", str(challenge)], fresh
-
-
-def _forget(folder: Path) -> Callable[[], None]:
-    """Removes what scepclient would use again."""
-
-    def forget() -> None:
-        for name in ("scepclient.pem", "csr.pem", "self.pem"):
-            (folder / name).unlink(missing_ok=True)
-
-    return forget

@@ -123,7 +123,7 @@ def test_a_request_of_openssl_is_read(openssl: OpenSsl, tmp_path: Path, form: st
     key.write_bytes(pki.key_pem("rsa2048-c"))
     wire = openssl("req", "-new", "-config", settings, "-key", key, "-outform", form)
     found = read_csr(wire)
-    found.signature_valid()
+    found.check_signature()
     assert found.challenge == "a secret"
     assert found.subject == pki.name("router1")
     assert found.public_key == pki.key("rsa2048-c").public_key()
