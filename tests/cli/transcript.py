@@ -3,8 +3,8 @@
 A transcript is a text file.  Its lines:
 
     # a comment
-    ca NAME=VALUE ...        start a CA; sets $URL, $FINGERPRINT (names: see `conversation.CA_WORDS`)
-    ca-now NAME=VALUE ...    change a switch of the running CA
+    ca NAME=VALUE ...        start a CA; sets $URL and $FINGERPRINT, writes ca.pem
+    ca-now NAME=VALUE ...    change the running CA (the words of both: `conversation`)
     $ scepkit WORD ... [<FILE] [>FILE]
                              run the command, in this process, with what stands in FILE on stdin
     $ NAME=VALUE scepkit ... the same with an environment variable
@@ -34,7 +34,7 @@ import re
 import shlex
 import shutil
 import stat
-import string
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +45,7 @@ import pytest
 from scepkit.cli import main
 
 _FILE = re.compile(r"^-- (\S+) --$")
+_VARIABLE = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 _SETTING = re.compile(r"^([A-Z][A-Z0-9_]*)=(.*)$", re.DOTALL)
 
 
@@ -61,7 +62,7 @@ class Ran:
     def shown(self) -> str:
         """Everything, for the message of a failure."""
         text = self.stdout.decode(errors="backslashreplace")
-        return f"$ {self.words}\nexit {self.code}\n-- stdout --\n{text}\n-- stderr --\n{self.stderr}"
+        return f"$ {self.words}\nexit {self.code}\n[stdout]\n{text}\n[stderr]\n{self.stderr}"
 
 
 @dataclass
@@ -94,7 +95,8 @@ class Transcript:
             try:
                 self._line(line)
             except AssertionError as error:
-                raise AssertionError(f"line {number}: {line}\n{error}\n{self.last.shown()}") from None
+                text = f"line {number}: {line}\n{error}\n{self.last.shown()}"
+                raise AssertionError(text) from None
         self._check_code()
 
     def _line(self, line: str) -> None:
@@ -103,17 +105,25 @@ class Transcript:
             self._command(line[2:])
             return
         wanted = not line.startswith("! ")
-        verb, *words = shlex.split(string.Template(line.removeprefix("! ")).substitute(self.variables))
+        text = self._filled(line.removeprefix("! "))
+        verb, *words = text.split(None, 2) if text.startswith("json ") else shlex.split(text)
         act = getattr(self, "_do_" + verb.replace("-", "_"), None)
         assert act is not None, f"no such verb: {verb}"
         if not wanted and verb not in {"stdout", "stderr", "exists", "same"}:
             raise AssertionError(f"{verb} cannot be negated")
         act(*words) if wanted else act(*words, wanted=False)
 
+    def _filled(self, line: str) -> str:
+        def value(match: re.Match[str]) -> str:
+            assert match[1] in self.variables, f"nothing sets ${match[1]}"
+            return self.variables[match[1]]
+
+        return _VARIABLE.sub(value, line)
+
     # ------------------------------------------------------------------------------- commands
 
     def _command(self, line: str) -> None:
-        words = shlex.split(string.Template(line).substitute(self.variables))
+        words = shlex.split(self._filled(line))
         settings: dict[str, str] = {}
         while words and (match := _SETTING.match(words[0])):
             settings[match[1]] = match[2]
@@ -156,17 +166,17 @@ class Transcript:
     def _do_silent(self, name: str) -> None:
         assert not getattr(self.last, name), f"{name} is not empty"
 
-    def _do_json(self, path: str, *value: str) -> None:
+    def _do_json(self, path: str, value: str) -> None:
         found = self._at(path)
-        if value[0] == "~":
-            assert re.search(value[1], str(found)), f"{path} is {found!r}"
-        else:
-            text = " ".join(value)
-            try:
-                expected = json.loads(text)
-            except ValueError:
-                expected = text
-            assert found == expected, f"{path} is {found!r}"
+        if value.startswith("~ "):
+            (pattern,) = shlex.split(value[2:])
+            assert re.search(pattern, str(found)), f"{path} is {found!r}"
+            return
+        try:
+            expected = json.loads(value)
+        except ValueError:
+            (expected,) = shlex.split(value)
+        assert found == expected, f"{path} is {found!r}"
 
     def _do_keep(self, name: str, kind: str, path: str) -> None:
         assert kind == "json"
@@ -189,7 +199,7 @@ class Transcript:
 
     def _do_exists(self, *names: str, wanted: bool = True) -> None:
         for name in names:
-            assert (self.directory / name).exists() is wanted, sorted(os.listdir(self.directory))
+            assert (self.directory / name).exists() is wanted, f"{name}: not so"
 
     def _do_mode(self, name: str, mode: str) -> None:
         found = stat.S_IMODE((self.directory / name).stat().st_mode)
@@ -241,8 +251,6 @@ def run_scepkit(
         patch.setattr("sys.stdout", io.TextIOWrapper(stdout, encoding="utf-8", newline="\n"))
         patch.setattr("sys.stderr", io.TextIOWrapper(stderr, encoding="utf-8", newline="\n"))
         code = main(words)
-        import sys
-
         sys.stdout.flush()
         sys.stderr.flush()
         return Ran(

@@ -49,7 +49,7 @@ _ROLES = {
     help="Write the certificates to FILE in PEM; `-` is stdout.",
 )
 @http_options
-def ca(out: Output, url: str, profile: str | None, **options: Any) -> None:  # fmt: skip
+def ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:  # fmt: skip
     """Show a CA's certificates and their fingerprints.
 
     Asks the SCEP server at URL for its certificates (GetCACert) and shows subject, role, validity

@@ -31,7 +31,7 @@ _NOTHING = {
 @click.argument("url")
 @profile_option
 @http_options
-def caps(out: Output, url: str, profile: str | None, **options: Any) -> None:
+def caps(out: Output, /, url: str, profile: str | None, **options: Any) -> None:
     """Show what a CA says it can do.
 
     Asks the SCEP server at URL for its capabilities (GetCACaps) and shows the words it announces,

@@ -16,7 +16,7 @@ scepkit completion fish > ~/.config/fish/completions/scepkit.fish
 
 @command("completion", example=_EXAMPLE)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(out: Output, shell: str) -> None:
+def completion(out: Output, /, shell: str) -> None:
     """Print a shell completion script.
 
     The script asks scepkit itself what fits, so it need not be made again when scepkit changes.

@@ -60,7 +60,7 @@ scepkit enrol http://scep.example.com/scep --subject CN=router1,O=Acme \\
 @wait_options
 @protocol_options
 @http_options
-def enrol(out: Output, url: str, directory: str, **options: Any) -> int:  # fmt: skip
+def enrol(out: Output, /, url: str, directory: str, **options: Any) -> int:  # fmt: skip
     """Obtain a certificate.
 
     Asks the CA behind the SCEP server at URL for a certificate, and writes key.pem, cert.pem and

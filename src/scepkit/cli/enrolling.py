@@ -13,10 +13,10 @@ from scepkit.cli import swap
 from scepkit.cli.connect import Options, open_client
 from scepkit.cli.destination import Destination, alone_in
 from scepkit.cli.failures import ExitCode, Unfit
-from scepkit.cli.identity import KeyPassword, read_challenge, read_p12_password, read_requester
+from scepkit.cli.identity import KeyPassword, read_p12_password, read_requester
 from scepkit.cli.outcome import Errand, send
 from scepkit.cli.output import Output
-from scepkit.cli.passwords import only_one_from_stdin
+from scepkit.cli.passwords import Challenge, only_one_from_stdin
 from scepkit.cli.request import Wanted, read_request_options
 from scepkit.client import Client
 from scepkit.core.certificates import PrivateKey
@@ -35,14 +35,20 @@ def run(out: Output, url: str, directory: str, options: Options) -> ExitCode:
     wanted = read_request_options(options)
     if options["key_type"] is not None:
         parse_key_spec(options["key_type"])
+    secret = Challenge(out, options)
     with open_client(out, url, options) as client:
         os.makedirs(directory, exist_ok=True)
         with alone_in(directory):
-            return _enrol(out, client, wanted, directory, options)
+            return _enrol(out, client, wanted, secret, directory, options)
 
 
 def _enrol(
-    out: Output, client: Client, wanted: Wanted, directory: str, options: Options
+    out: Output,
+    client: Client,
+    wanted: Wanted,
+    secret: Challenge,
+    directory: str,
+    options: Options,
 ) -> ExitCode:
     pending_path = os.path.join(directory, "pending.json")
     destination = _destination(directory, pending_path, options)
@@ -56,7 +62,7 @@ def _enrol(
     # Before the challenge is asked for, and before anything is written.
     for note in client.get_ca_certificates(profile).notes:
         out.note(note)
-    challenge = read_challenge(out, options)
+    challenge = secret.get()
     csr = wanted.csr_for(key, challenge)
     if is_new:
         write_private_key(destination.present_key, key, passwords.value)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scepkit.cli.connect import Options
 from scepkit.cli.failures import Unfit
 from scepkit.cli.output import Output
-from scepkit.cli.passwords import challenge_password, file_password, read_input
+from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.terminal import ask_secret, has_terminal
 from scepkit.errors import KeyLoadError
 from scepkit.keys import load_certificates, load_key
@@ -113,16 +112,6 @@ def throwaway_requester() -> Requester:
 
     key = generate_key()
     return self_signed_requester(build_csr(key, "CN=scepkit"), key, now=datetime.now(UTC))
-
-
-def read_challenge(out: Output, options: Options) -> str | None:
-    """The challengePassword that the options or the environment give, or None."""
-    return challenge_password(
-        out,
-        challenge_file=options["challenge_file"],
-        challenge=options["challenge"],
-        ask_challenge=options["ask_challenge"],
-    )
 
 
 def read_p12_password(out: Output, path: str | None) -> bytes:

@@ -10,7 +10,7 @@ from scepkit.cli.command import command, option
 from scepkit.cli.failures import Unfit
 from scepkit.cli.options import challenge_options, key_password_option
 from scepkit.cli.output import Output
-from scepkit.cli.passwords import challenge_password, only_one_from_stdin, read_input
+from scepkit.cli.passwords import Challenge, only_one_from_stdin, read_input
 from scepkit.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ curl -s 'http://scep.example.com/scep?operation=GetCACert' | scepkit inspect - -
 @key_password_option
 @challenge_options
 @option("--out", metavar="FILE", section="Files", help="Write the decrypted messageData to FILE.")
-def inspect(out: Output, message: str, key: str | None, cert: str | None, **options: Any) -> None:
+def inspect(
+    out: Output, /, message: str, key: str | None, cert: str | None, **options: Any
+) -> None:
     """Decode a SCEP message, and say what is odd in it.
 
     MESSAGE is a file, or `-` for stdin: a pkiMessage, any CMS layer of one, a certificate request,
@@ -59,12 +61,7 @@ def inspect(out: Output, message: str, key: str | None, cert: str | None, **opti
 
     data = read_input(message, limit=_LARGEST)
     private, certificate = _identity(out, key, cert, options["key_password_file"])
-    secret = challenge_password(
-        out,
-        challenge_file=options["challenge_file"],
-        challenge=options["challenge"],
-        ask_challenge=options["ask_challenge"],
-    )
+    secret = Challenge(out, options).get()
     try:
         found = inspect_message(
             data,

@@ -18,6 +18,7 @@ from scepkit.cli.options import (
     trust_options,
 )
 from scepkit.cli.output import Output, check_target
+from scepkit.cli.passwords import Challenge
 
 if TYPE_CHECKING:
     from scepkit.client import Client
@@ -48,7 +49,7 @@ scepkit cert http://scep.example.com/scep 1f3a09 --cert cert.pem --key key.pem \
 @out_options
 @protocol_options
 @http_options
-def cert(out: Output, url: str, serial: str, **options: Any) -> None:  # fmt: skip
+def cert(out: Output, /, url: str, serial: str, **options: Any) -> None:  # fmt: skip
     """Fetch an issued certificate by its serial number.
 
     SERIAL is hexadecimal as scepkit, openssl and browsers show it, with or without 0x and colons;
@@ -59,12 +60,12 @@ def cert(out: Output, url: str, serial: str, **options: Any) -> None:  # fmt: sk
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from scepkit.cli.describe import certificate_values
-    from scepkit.cli.identity import read_challenge
 
+    secret = Challenge(out, options)
     with open_client(out, url, options) as client:
         requester = _requester(out, options)
         found, chain = client.get_certificate(
-            number, requester, profile=options["profile"], challenge=read_challenge(out, options)
+            number, requester, profile=options["profile"], challenge=secret.get()
         )
     binary = options["outform"] == "der"
     data = found.public_bytes(Encoding.DER if binary else Encoding.PEM)
@@ -95,7 +96,7 @@ scepkit crl http://scep.example.com/scep --cert cert.pem --key key.pem --ca-cert
 @out_options
 @protocol_options
 @http_options
-def crl(out: Output, url: str, serial: str | None, **options: Any) -> None:  # fmt: skip
+def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  # fmt: skip
     """Fetch the CRL that covers a certificate.
 
     Where a certificate names a CRL distribution point, fetching it from there is the better way
@@ -106,14 +107,14 @@ def crl(out: Output, url: str, serial: str | None, **options: Any) -> None:  # f
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from scepkit.cli.describe import crl_values
-    from scepkit.cli.identity import read_challenge
 
+    secret = Challenge(out, options)
     with open_client(out, url, options) as client:
         requester = _requester(out, options)
         if number is None:
             number = _own_serial(client, requester, options)
         found = client.get_crl(
-            number, requester, profile=options["profile"], challenge=read_challenge(out, options)
+            number, requester, profile=options["profile"], challenge=secret.get()
         )
     binary = options["outform"] == "der"
     data = found.public_bytes(Encoding.DER if binary else Encoding.PEM)
@@ -149,7 +150,7 @@ scepkit next-ca http://scep.example.com/scep --ca-cert ca.pem --out next-ca.pem
 @trust_options
 @out_options
 @http_options
-def next_ca(out: Output, url: str, profile: str | None, **options: Any) -> None:
+def next_ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:
     """Fetch the CA's next certificate before a rollover.
 
     The present CA vouches for it with its signature, so it can be trusted as soon as it is valid

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -73,35 +75,43 @@ def only_one_from_stdin(**options: str | None) -> None:
         raise click.UsageError(f"{' and '.join(names)} cannot both be read from stdin")
 
 
-def challenge_password(
-    out: Output, *, challenge_file: str | None, challenge: str | None, ask_challenge: bool
-) -> str | None:
-    """The challengePassword the options and the environment give, or None.
+class Challenge:
+    """The challengePassword that the options or the environment give.
+
+    Files are read when this is made, so that what is wrong with them shows at once.  A person is
+    asked in `get`, when it is known who will get the answer.
 
     Raises:
         click.UsageError: two options give one, or there is nobody to ask.
+        Unfit: the file is not what it should be.
+        OSError: the file cannot be read.
     """
-    given = [
-        name
-        for name, is_given in (
-            ("--challenge-file", challenge_file is not None),
-            ("--challenge", challenge is not None),
-            ("--ask-challenge", ask_challenge),
+
+    def __init__(self, out: Output, options: Mapping[str, Any]) -> None:
+        path, text, ask = (
+            options[name] for name in ("challenge_file", "challenge", "ask_challenge")
         )
-        if is_given
-    ]
-    if len(given) > 1:
-        raise click.UsageError(f"{' and '.join(given)}: give only one of them")
-    if challenge_file is not None:
-        return read_secret_file("--challenge-file", challenge_file)
-    if challenge is not None:
-        return challenge
-    if ask_challenge:
-        if not has_terminal(out):
+        given = {"--challenge-file": path is not None, "--challenge": text is not None,
+                 "--ask-challenge": ask}  # fmt: skip
+        names = [name for name, is_given in given.items() if is_given]
+        if len(names) > 1:
+            raise click.UsageError(f"{' and '.join(names)}: give only one of them")
+        if ask and not has_terminal(out):
             raise click.UsageError("--ask-challenge needs a terminal; use --challenge-file")
-        return ask_secret("challenge password")
-    # An empty variable is one that is not set: that is how most tools unset it.
-    return os.environ.get("SCEPKIT_CHALLENGE") or None
+        self._ask = ask
+        self._text: str | None = text
+        if path is not None:
+            self._text = read_secret_file("--challenge-file", path)
+        elif not names:
+            # An empty variable is one that is not set: that is how most tools unset it.
+            self._text = os.environ.get("SCEPKIT_CHALLENGE") or None
+
+    def get(self) -> str | None:
+        """The challengePassword, or None."""
+        if self._ask:
+            self._text = ask_secret("challenge password")
+            self._ask = False
+        return self._text
 
 
 def file_password(option: str, path: str | None, variable: str) -> bytes | None:

@@ -35,7 +35,7 @@ scepkit poll /etc/router1/pending.json --wait 3600
 @p12_password_option
 @wait_options
 @http_options
-def poll(out: Output, pending: str, **options: Any) -> int:  # fmt: skip
+def poll(out: Output, /, pending: str, **options: Any) -> int:  # fmt: skip
     """Ask again for a certificate that was pending.
 
     PENDING.json is the file that `scepkit enrol` or `scepkit renew` has left. It says where the

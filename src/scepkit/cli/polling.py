@@ -7,10 +7,10 @@ import os
 from scepkit.cli.connect import Options, open_client
 from scepkit.cli.destination import alone_in
 from scepkit.cli.failures import ExitCode
-from scepkit.cli.identity import KeyPassword, read_challenge, read_p12_password
+from scepkit.cli.identity import KeyPassword, read_p12_password
 from scepkit.cli.outcome import Errand, settle
 from scepkit.cli.output import Output
-from scepkit.cli.passwords import only_one_from_stdin
+from scepkit.cli.passwords import Challenge, only_one_from_stdin
 from scepkit.cli.pending_file import PendingFile, read_pending
 from scepkit.core.trust import PinnedCertificate
 
@@ -44,6 +44,7 @@ def resume(
         signer_key_path: where the key that signed the request is now, if it was moved.
     """
     options = {**options, **stored.options, "ra_certificates": stored.ra_certificates}
+    secret = Challenge(out, options)
     passwords = KeyPassword(out, options["key_password_file"])
     where = signer_key_path or stored.signer_key
     signer_key = passwords.read_key(where)
@@ -57,7 +58,7 @@ def resume(
         key=key,
         signer_key=signer_key,
         signer_key_path=where,
-        challenge=read_challenge(out, options),
+        challenge=secret.get(),
         p12=stored.p12,
         p12_password=read_p12_password(out, options["p12_password_file"]) if stored.p12 else None,
         options=options,

@@ -71,7 +71,7 @@ scepkit renew http://scep.example.com/scep --cert cert.pem --key key.pem --days 
 @wait_options
 @protocol_options
 @http_options
-def renew(out: Output, url: str, **options: Any) -> int:  # fmt: skip
+def renew(out: Output, /, url: str, **options: Any) -> int:  # fmt: skip
     """Replace a certificate before it expires.
 
     Does nothing, with exit code 0, while the certificate is valid for longer than --days: made to

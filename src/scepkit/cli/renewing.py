@@ -21,12 +21,11 @@ from scepkit.cli.identity import (
     KeyPassword,
     own_certificate,
     read_certificates,
-    read_challenge,
     read_p12_password,
 )
 from scepkit.cli.outcome import Errand, send
 from scepkit.cli.output import STDIO, Output, fields
-from scepkit.cli.passwords import only_one_from_stdin, read_input
+from scepkit.cli.passwords import Challenge, only_one_from_stdin, read_input
 from scepkit.core.certificates import PrivateKey
 from scepkit.core.enrolment import Requester
 from scepkit.core.pem import is_pem
@@ -190,6 +189,7 @@ def _send(
 ) -> ExitCode:
     if datetime.now(UTC) > old.certificate.not_valid_after_utc:
         out.warn(f"{old.path} has expired; many CAs then want a new enrolment")
+    secret = Challenge(out, options)
     destination = old.destination(options)
     p12_password = read_p12_password(out, options["p12_password_file"]) if options["p12"] else None
     key, is_new = _new_key(out, old, destination, passwords, options)
@@ -197,7 +197,7 @@ def _send(
     with open_client(out, url, options, trust=_trust(out, old, destination, options)) as client:
         for note in client.get_ca_certificates(profile).notes:
             out.note(note)
-        challenge = read_challenge(out, options)
+        challenge = secret.get()
         if is_new:
             password = passwords.value if old.key_is_encrypted else None
             write_private_key(destination.present_key, key, password)

@@ -101,7 +101,7 @@ def _read_csr(path: str) -> ParsedCsr:
         csr = read_csr(read_input(path, limit=_LARGEST_CSR))
     except DecodeError as error:
         raise Unfit(f"{path}: {error}", hint=error.hint, path=path) from None
-    csr.signature_valid()
+    csr.check_signature()
     return csr
 
 
