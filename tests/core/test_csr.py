@@ -143,13 +143,13 @@ def test_every_key_and_digest_makes_a_valid_request(name: str, digest: Digest) -
     assert csr.signature_hash_algorithm is not None
     assert csr.signature_hash_algorithm.name == digest.value
     assert csr.subject.rfc4514_string() == "CN=router1,O=Acme"
-    read_csr(der(csr)).signature_valid()
+    read_csr(der(csr)).check_signature()
 
 
 def test_an_ed25519_key_makes_a_valid_request() -> None:
     csr = build_csr(ed25519.Ed25519PrivateKey.generate(), "CN=x")
     assert csr.is_signature_valid
-    read_csr(der(csr)).signature_valid()
+    read_csr(der(csr)).check_signature()
 
 
 @pytest.mark.parametrize("key", [TokenRsaKey(pki.rsa_key()), TokenEcKey(pki.ec_key())])
@@ -278,7 +278,7 @@ def test_what_is_built_is_read_back(
 ) -> None:
     csr = build_csr(EC, subject, challenge=challenge, san=names, eku=purposes, digest=digest)
     read = read_csr(der(csr))
-    read.signature_valid()
+    read.check_signature()
     assert read.der == der(csr)
     assert read.request_info_der == csr.tbs_certrequest_bytes
     assert (read.subject, read.challenge) == (csr.subject, challenge)
@@ -335,7 +335,7 @@ def test_an_underscore_in_a_printable_string_is_read() -> None:
     with pytest.raises(ValueError, match="PrintableString"):
         x509.load_der_x509_csr(data)
     read = read_csr(data)
-    read.signature_valid()
+    read.check_signature()
     assert read.subject_der == subject
     assert read.subject == parse_subject("CN=rt_01")
 
@@ -374,7 +374,7 @@ def test_an_empty_set_of_values_counts_as_absent() -> None:
 
 def test_missing_attributes_and_odd_versions_are_tolerated() -> None:
     read = read_csr(request(without_attributes=True, version=b"\x02\x01\x02"))
-    read.signature_valid()
+    read.check_signature()
     assert (read.challenge, read.extensions) == (None, None)
 
 
@@ -462,11 +462,11 @@ def test_the_challenge_is_in_no_repr() -> None:
 def test_a_changed_request_has_a_wrong_signature() -> None:
     data = der(build_csr(RSA, "CN=router1"))
     with pytest.raises(SignatureError):
-        read_csr(data.replace(b"router1", b"router2")).signature_valid()
+        read_csr(data.replace(b"router1", b"router2")).check_signature()
 
 
 def test_a_valid_signature_gives_no_truth_value() -> None:
-    assert read_csr(request()).signature_valid() is None  # type: ignore[func-returns-value]
+    assert read_csr(request()).check_signature() is None  # type: ignore[func-returns-value]
 
 
 @pytest.mark.parametrize("salt", [20, 32])
@@ -480,9 +480,9 @@ def test_rsa_pss_is_checked(salt: int) -> None:
             rsa_padding=padding.PSS(padding.MGF1(hashes.SHA256()), salt),
         )
     )
-    read_csr(der(csr)).signature_valid()
+    read_csr(der(csr)).check_signature()
     with pytest.raises(SignatureError):
-        read_csr(der(csr).replace(b"router1", b"router2")).signature_valid()
+        read_csr(der(csr).replace(b"router1", b"router2")).check_signature()
 
 
 @pytest.mark.parametrize(
@@ -507,7 +507,7 @@ def test_another_signature_algorithm_is_refused(oid: str, error: type[ScepError]
         asn1.element(0x03, b"\x00", outer.signature.as_bytes()),
     )
     with pytest.raises(error):
-        read_csr(changed).signature_valid()
+        read_csr(changed).check_signature()
 
 
 # ------------------------------------------------------------------ bytes from anywhere
@@ -534,7 +534,7 @@ def test_a_damaged_request_is_read_or_is_an_error_of_ours(changes: list[tuple[in
     for at, value in changes:
         data[at] = value
     with contextlib.suppress(ScepError):
-        read_csr(bytes(data)).signature_valid()
+        read_csr(bytes(data)).check_signature()
 
 
 # ------------------------------------------------------------------ the certificate to sign with

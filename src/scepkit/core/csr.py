@@ -226,7 +226,7 @@ class ParsedCsr:
     signature_algorithm_der: bytes = field(repr=False)
     signature: bytes = field(repr=False)
 
-    def signature_valid(self) -> None:
+    def check_signature(self) -> None:
         """Return if the request is signed with its own key (proof of possession), else raise.
 
         It returns None, never a truth value.
@@ -248,7 +248,7 @@ def read_csr(data: bytes) -> ParsedCsr:
 
     What is tolerated beyond RFC 2986: any string type in challengePassword (Q19), characters that a
     string type does not allow, absent attributes, unsorted sets, any version, Microsoft's OID for
-    requested extensions.  The signature is not checked: see `ParsedCsr.signature_valid`.
+    requested extensions.  The signature is not checked: see `ParsedCsr.check_signature`.
 
     :raises DecodeError: it is not a certification request, or an attribute in it is malformed or
         there twice.

@@ -137,7 +137,7 @@ class Desk:
         self, request: Request, der_: bytes, outcome: Outcome, issuer: CaIssuer, *, renewing: bool
     ) -> CertRep:
         csr = outcome.csr = read_csr(der_)
-        csr.signature_valid()
+        csr.check_signature()
         outcome.secret = outcome.secret or csr.challenge
         known = self._known(request, csr)
         if known is not None:

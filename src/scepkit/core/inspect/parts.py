@@ -276,7 +276,7 @@ def csr_info(der: bytes, odd: list[Oddity]) -> CsrInfo | None:
 
 def _csr_signature(csr: ParsedCsr, odd: list[Oddity]) -> str:
     try:
-        csr.signature_valid()
+        csr.check_signature()
     except SignatureError as exc:
         odd.append(Oddity("RFC 2986 4.2", str(exc)))
         return "broken"
