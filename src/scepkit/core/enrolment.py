@@ -16,7 +16,7 @@ from cryptography import x509
 from scepkit.core import cms
 from scepkit.core.certificates import PrivateKey, load_certificate, public_key_der, view_of
 from scepkit.core.chains import title
-from scepkit.core.csr import self_signed_certificate
+from scepkit.core.csr import ParsedCsr, self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.http import printable
 from scepkit.errors import FailInfo, InputError
@@ -66,7 +66,7 @@ class Requester:
 
 
 def self_signed_requester(
-    csr: x509.CertificateSigningRequest, key: PrivateKey, *, now: datetime
+    csr: x509.CertificateSigningRequest | ParsedCsr, key: PrivateKey, *, now: datetime
 ) -> Requester:
     """A requester for a first enrolment: self-signed, with the CSR's subject and key.
 
