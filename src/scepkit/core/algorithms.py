@@ -20,21 +20,15 @@ class Digest(Enum):
     `oid` is the dotted OID of the digest itself.
     """
 
+    _value_: str
     oid: str
     _hash: hashes.HashAlgorithm
 
-    MD5 = ("md5", "1.2.840.113549.2.5", hashes.MD5())  # noqa: S303 - to be named and refused
-    SHA1 = ("sha1", "1.3.14.3.2.26", hashes.SHA1())  # noqa: S303 - RFC 8894 2.9 allows it
-    SHA256 = ("sha256", "2.16.840.1.101.3.4.2.1", hashes.SHA256())
-    SHA384 = ("sha384", "2.16.840.1.101.3.4.2.2", hashes.SHA384())
-    SHA512 = ("sha512", "2.16.840.1.101.3.4.2.3", hashes.SHA512())
-
-    def __new__(cls, name: str, oid: str, hash_: hashes.HashAlgorithm) -> Digest:  # noqa: D102
-        member = object.__new__(cls)
-        member._value_ = name
-        member.oid = oid
-        member._hash = hash_  # stateless, so one serves everybody
-        return member
+    MD5 = "md5"
+    SHA1 = "sha1"
+    SHA256 = "sha256"
+    SHA384 = "sha384"
+    SHA512 = "sha512"
 
     @property
     def legacy(self) -> bool:
@@ -52,6 +46,18 @@ class Digest(Enum):
         return context.finalize()
 
 
+# Plain attributes: properties that look into a table cost more than the rest of some functions.
+# The hash objects are stateless, so one of each serves everybody.
+for _digest, _oid, _hash in (
+    (Digest.MD5, "1.2.840.113549.2.5", hashes.MD5()),  # noqa: S303 - to be named and refused
+    (Digest.SHA1, "1.3.14.3.2.26", hashes.SHA1()),  # noqa: S303 - RFC 8894 2.9 allows it
+    (Digest.SHA256, "2.16.840.1.101.3.4.2.1", hashes.SHA256()),
+    (Digest.SHA384, "2.16.840.1.101.3.4.2.2", hashes.SHA384()),
+    (Digest.SHA512, "2.16.840.1.101.3.4.2.3", hashes.SHA512()),
+):
+    _digest.oid, _digest._hash = _oid, _hash
+
+
 class Cipher(Enum):
     """A content-encryption algorithm; the value is its plain name.
 
@@ -59,28 +65,31 @@ class Cipher(Enum):
     and so of its IV.
     """
 
+    _value_: str
     oid: str
     key_bytes: int
     block_bytes: int
 
-    AES128_CBC = ("aes128-cbc", "2.16.840.1.101.3.4.1.2", 16, 16)
-    AES192_CBC = ("aes192-cbc", "2.16.840.1.101.3.4.1.22", 24, 16)
-    AES256_CBC = ("aes256-cbc", "2.16.840.1.101.3.4.1.42", 32, 16)
-    DES_EDE3_CBC = ("3des-cbc", "1.2.840.113549.3.7", 24, 8)
-    DES_CBC = ("des-cbc", "1.3.14.3.2.7", 8, 8)
-
-    def __new__(cls, name: str, oid: str, key_bytes: int, block_bytes: int) -> Cipher:  # noqa: D102
-        member = object.__new__(cls)
-        member._value_ = name
-        member.oid = oid
-        member.key_bytes = key_bytes
-        member.block_bytes = block_bytes
-        return member
+    AES128_CBC = "aes128-cbc"
+    AES192_CBC = "aes192-cbc"
+    AES256_CBC = "aes256-cbc"
+    DES_EDE3_CBC = "3des-cbc"
+    DES_CBC = "des-cbc"
 
     @property
     def legacy(self) -> bool:
         """True for single DES, which RFC 8894 section 2.9 forbids."""
         return self is Cipher.DES_CBC
+
+
+for _cipher, _oid, _key_bytes, _block_bytes in (
+    (Cipher.AES128_CBC, "2.16.840.1.101.3.4.1.2", 16, 16),
+    (Cipher.AES192_CBC, "2.16.840.1.101.3.4.1.22", 24, 16),
+    (Cipher.AES256_CBC, "2.16.840.1.101.3.4.1.42", 32, 16),
+    (Cipher.DES_EDE3_CBC, "1.2.840.113549.3.7", 24, 8),
+    (Cipher.DES_CBC, "1.3.14.3.2.7", 8, 8),
+):
+    _cipher.oid, _cipher.key_bytes, _cipher.block_bytes = _oid, _key_bytes, _block_bytes
 
 
 class KeyTransport(Enum):
@@ -148,9 +157,9 @@ FOREIGN_NAMES: dict[str, str] = {
 def oid_name(oid: str) -> str:
     """A name a person recognises for an algorithm OID, or the OID itself."""
     if oid in _DIGEST_BY_OID:
-        return str(_DIGEST_BY_OID[oid].value)
+        return _DIGEST_BY_OID[oid].value
     if oid in _CIPHER_BY_OID:
-        return str(_CIPHER_BY_OID[oid].value)
+        return _CIPHER_BY_OID[oid].value
     return FOREIGN_NAMES.get(oid, oid)
 
 

@@ -275,7 +275,8 @@ def element(tag: int, *parts: bytes) -> bytes:
 
 def integer(value: int) -> bytes:
     """DER of an INTEGER."""
-    return element(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    bits = value.bit_length() if value >= 0 else (~value).bit_length()
+    return element(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def integer_value(tlv_: TLV, what: str) -> int:
@@ -294,7 +295,7 @@ def signing_time(moment: datetime) -> bytes:
     moment = moment.astimezone(UTC).replace(microsecond=0)
     if 1950 <= moment.year < 2050:
         return element(0x17, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
-    return element(0x18, moment.strftime("%Y%m%d%H%M%SZ").encode("ascii"))
+    return element(0x18, f"{moment.year:04}{moment.strftime('%m%d%H%M%SZ')}".encode("ascii"))
 
 
 def issuer_and_serial(issuer: bytes, serial: int) -> bytes:
