@@ -9,8 +9,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from scepkit.core.messages import Failure
 from scepkit.errors import FailInfo
+from scepkit.keys import private_key_pem
 from scepkit.testing import TestCa
+from scepkit.testing.credentials import kept_key
 
 #: What can stand in a ``ca`` line; all optional.
 CA_WORDS: dict[str, Callable[[str], Any]] = {
@@ -34,10 +37,11 @@ class Conversation:
         self.ca: TestCa | None = None
 
     def start(self, words: dict[str, str]) -> dict[str, str]:
-        """Start a CA; write its root to ca.pem."""
+        """Start a CA; write its root to ca.pem, and its key (of RSA) to ca.key."""
         options = {name.replace("-", "_"): CA_WORDS[name](value) for name, value in words.items()}
         self.ca = TestCa(**options)
         url = self._stack.enter_context(self.ca.serve())
+        (self._directory / "ca.key").write_bytes(private_key_pem(kept_key("rsa:2048", "ca")))
         (self._directory / "ca.pem").write_bytes(self.ca.root.public_bytes(Encoding.PEM))
         return {"URL": url, "FINGERPRINT": f"sha256:{self.ca.fingerprint}"}
 
@@ -57,10 +61,19 @@ class Conversation:
                     ca.heal()
                 case "challenge":
                     ca.policy.challenge = value or None
+                case "reject":
+                    failure = Failure(FailInfo.BAD_REQUEST, value)
+                    ca.policy.reject = failure if value else None
                 case "manual":
                     ca.policy.manual = value == "yes"
                 case "stage-next":
                     ca.stage_next_ca()
+                case "revoke-last":
+                    ca.revoke(ca.issued[-1])
+                case "save-request":
+                    (self._directory / value).write_bytes(ca.messages[-1].request)
+                case "save-reply":
+                    (self._directory / value).write_bytes(ca.messages[-1].reply)
                 case "issued":
                     assert len(ca.issued) == int(value), f"{len(ca.issued)} were issued"
                 case _:

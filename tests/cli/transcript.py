@@ -8,7 +8,7 @@ A transcript is a text file.  Its lines:
     $ scepkit WORD ... [<FILE] [>FILE]
                              run the command, in this process, with what stands in FILE on stdin
     $ NAME=VALUE scepkit ... the same with an environment variable
-    exit CODE                how it has to end; 0 when there is no such line
+    exit CODE                how it has to end; 0 when this is not the next line
     stdout PATTERN           a regular expression that has to be found; ! in front: that must not be
     stderr PATTERN
     json PATH VALUE          what --json has at PATH (a.b.0.c); VALUE is JSON, or ~ and a pattern
@@ -19,7 +19,8 @@ A transcript is a text file.  Its lines:
     same FILE FILE           the same bytes; ! in front: different bytes
     keep NAME json PATH      set $NAME from the JSON on stdout
     touch-up FILE PATTERN TEXT    replace in a file
-    cp FILE FILE | rm FILE ...
+    cp FILE FILE | rm FILE ... | chmod MODE FILE
+    vector NAME FILE         copy tests/vectors/NAME
 
 and then files, each after a line ``-- name --``.  A line that is none of these fails the test, so
 that a typing error cannot pass for a check.
@@ -44,9 +45,10 @@ import pytest
 
 from scepkit.cli import main
 
+VECTORS = Path(__file__).parent.parent / "vectors"
 _FILE = re.compile(r"^-- (\S+) --$")
 _VARIABLE = re.compile(r"\$([A-Z][A-Z0-9_]*)")
-_SETTING = re.compile(r"^([A-Z][A-Z0-9_]*)=(.*)$", re.DOTALL)
+_SETTING = re.compile(r"^([A-Z_][A-Z0-9_]*)=(.*)$", re.DOTALL)
 
 
 @dataclass
@@ -107,6 +109,8 @@ class Transcript:
         wanted = not line.startswith("! ")
         text = self._filled(line.removeprefix("! "))
         verb, *words = text.split(None, 2) if text.startswith("json ") else shlex.split(text)
+        if verb != "exit":
+            self._check_code()
         act = getattr(self, "_do_" + verb.replace("-", "_"), None)
         assert act is not None, f"no such verb: {verb}"
         if not wanted and verb not in {"stdout", "stderr", "exists", "same"}:
@@ -219,6 +223,12 @@ class Transcript:
 
     def _do_cp(self, one: str, other: str) -> None:
         shutil.copy(self.directory / one, self.directory / other)
+
+    def _do_chmod(self, mode: str, name: str) -> None:
+        (self.directory / name).chmod(int(mode, 8))
+
+    def _do_vector(self, name: str, to: str) -> None:
+        shutil.copy(VECTORS / name, self.directory / to)
 
     def _do_rm(self, *names: str) -> None:
         for name in names:

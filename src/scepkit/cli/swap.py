@@ -73,7 +73,7 @@ def finish(path: str) -> bool:
 
 def successor(path: str) -> str:
     """Where the successor of the file `path` has to be written for `replace_together`."""
-    return os.path.realpath(path) + NEW
+    return (os.path.realpath(path) if os.path.islink(path) else path) + NEW
 
 
 def as_before(path: str, *, private: bool) -> None:
