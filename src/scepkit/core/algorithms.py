@@ -20,7 +20,6 @@ class Digest(Enum):
     `oid` is the dotted OID of the digest itself.
     """
 
-    _value_: str
     oid: str
     _hash: hashes.HashAlgorithm
 
@@ -65,7 +64,6 @@ class Cipher(Enum):
     and so of its IV.
     """
 
-    _value_: str
     oid: str
     key_bytes: int
     block_bytes: int
@@ -156,11 +154,8 @@ FOREIGN_NAMES: dict[str, str] = {
 
 def oid_name(oid: str) -> str:
     """A name a person recognises for an algorithm OID, or the OID itself."""
-    if oid in _DIGEST_BY_OID:
-        return _DIGEST_BY_OID[oid].value
-    if oid in _CIPHER_BY_OID:
-        return _CIPHER_BY_OID[oid].value
-    return FOREIGN_NAMES.get(oid, oid)
+    known: Digest | Cipher | None = _DIGEST_BY_OID.get(oid) or _CIPHER_BY_OID.get(oid)
+    return FOREIGN_NAMES.get(oid, oid) if known is None else str(known.value)
 
 
 def digest_for_oid(oid: str, *, allow_legacy: bool = False) -> Digest:
