@@ -23,13 +23,15 @@ from scepkit.core.certificates import PrivateKey
 from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
 from scepkit.core.enrolment import (
     EnrolmentResult,
+    Issued,
     Pending,
     PollPolicy,
+    Rejected,
     Requester,
     self_signed_requester,
 )
 from scepkit.core.flows import Flow, KnownCa, Preferences, Started, Step, VerifyCa, Wait
-from scepkit.core.http import HttpRequest, parse_endpoint
+from scepkit.core.http import HttpRequest, parse_endpoint, shown_url
 from scepkit.core.trust import CaOffer, CaVerifier
 from scepkit.errors import InputError, TransportError
 from scepkit.transport import HttpOptions, HttpTransport, Transport
@@ -51,9 +53,7 @@ def utc_now() -> datetime:
 class Service:
     """What both clients share: which service, whom to trust, what is known of its CAs."""
 
-    def __init__(
-        self, url: str, trust: CaVerifier, preferences: Preferences | None
-    ) -> None:
+    def __init__(self, url: str, trust: CaVerifier, preferences: Preferences | None) -> None:
         self._endpoint = parse_endpoint(url)
         self._trust = trust
         self._preferences = preferences or Preferences()
@@ -114,14 +114,43 @@ class Done(Generic[T]):
     result: T
 
 
-def advance(
-    flow: Flow[T], answer: flows.Answer, failure: TransportError | None
-) -> Step | Done[T]:
+def advance(flow: Flow[T], answer: flows.Answer, failure: TransportError | None) -> Step | Done[T]:
     """Give a flow the answer to its last step (or the failure), and get the next one."""
+    step: Step | Done[T]
     try:
-        return flow.throw(failure) if failure is not None else flow.send(answer)
+        step = flow.throw(failure) if failure is not None else flow.send(answer)
     except StopIteration as stop:
-        return Done(stop.value)
+        step = Done(stop.value)
+    _log(step)
+    return step
+
+
+def _log(step: Step | Done[T]) -> None:
+    """One line for each step that a person wants to find again; HTTP is logged by the transport."""
+    match step:
+        case Started(pending):
+            log.info(
+                "request leaves transaction_id=%s url=%s profile=%r",
+                pending.transaction_id,
+                shown_url(pending.url),
+                pending.profile,
+            )
+        case Wait(seconds, poll):
+            log.info("waiting seconds=%.0f poll=%d", seconds, poll)
+        case Done(Issued(certificate, transaction_id=transaction_id)):
+            log.info(
+                "certificate issued transaction_id=%s serial=%x",
+                transaction_id,
+                certificate.serial_number,
+            )
+        case Done(Pending(transaction_id=transaction_id)):
+            log.info("request is pending transaction_id=%s", transaction_id)
+        case Done(Rejected() as rejected):
+            log.warning(
+                "request was rejected transaction_id=%s reason=%r",
+                rejected.transaction_id,
+                rejected.reason,
+            )
 
 
 def parsed_csr(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
