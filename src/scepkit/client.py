@@ -146,7 +146,8 @@ def _log(step: Step | Done[T]) -> None:
         case Done(Pending(transaction_id=transaction_id)):
             log.info("request is pending transaction_id=%s", transaction_id)
         case Done(Rejected() as rejected):
-            log.warning(
+            # No warning: the caller is told, and where logging is not set up Python prints those.
+            log.info(
                 "request was rejected transaction_id=%s reason=%r",
                 rejected.transaction_id,
                 rejected.reason,
