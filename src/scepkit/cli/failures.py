@@ -16,6 +16,7 @@ import click
 from scepkit.cli.output import stderr_line, write_json
 from scepkit.errors import (
     AlgorithmError,
+    ConfigError,
     DecodeError,
     DecryptError,
     FailInfo,
@@ -28,6 +29,8 @@ from scepkit.errors import (
     RequestRejectedError,
     ScepError,
     SignatureError,
+    StoreError,
+    StoreUnavailable,
     TransportError,
     TrustError,
 )
@@ -80,6 +83,9 @@ _SCEP_ERRORS: tuple[tuple[type[ScepError], str, ExitCode], ...] = (
     (ProtocolError, "protocol", ExitCode.UNEXPECTED),
     (RequestRejectedError, "refused", ExitCode.REFUSED),
     (NotSupportedError, "not-supported", ExitCode.REFUSED),
+    (ConfigError, "config", ExitCode.USAGE),
+    (StoreUnavailable, "store", ExitCode.UNREACHABLE),
+    (StoreError, "store", ExitCode.UNEXPECTED),
     (ScepError, "unexpected", ExitCode.UNEXPECTED),
 )
 

@@ -14,6 +14,7 @@ from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.terminal import ask_secret, has_terminal
 from scepkit.errors import KeyLoadError
 from scepkit.keys import load_certificates, load_key
+from scepkit.keys.finding import is_pkcs12
 from scepkit.keys.loading import MAX_FILE
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ class KeyPassword:
 
 
 def _needs_password(data: bytes) -> bool:
-    from scepkit.keys.finding import is_pkcs12
-
-    # In PEM that is "ENCRYPTED PRIVATE KEY", or "Proc-Type: 4,ENCRYPTED" in the old format.
-    return b"ENCRYPTED" in data or is_pkcs12(data)
+    if not data.startswith(b"0"):
+        # In PEM that is "ENCRYPTED PRIVATE KEY", or "Proc-Type: 4,ENCRYPTED" in the old format.
+        return b"ENCRYPTED" in data
+    return is_pkcs12(data)
 
 
 def read_certificates(path: str) -> tuple[x509.Certificate, ...]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from scepkit.cli.connect import Options
 from scepkit.cli.describe import certificate_lines, certificate_values, subject_text
@@ -39,8 +38,7 @@ _LONGEST_INTERVAL = 300.0
 _LOST = frozenset({"timeout", "closed", "protocol", "too-large"})
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(NamedTuple):
     """One certificate on its way.
 
     Attributes:
@@ -56,13 +54,17 @@ class Errand:
 
     destination: Destination
     pending_path: str
-    key: PrivateKey = field(repr=False)
-    signer_key: PrivateKey = field(repr=False)
+    key: PrivateKey
+    signer_key: PrivateKey
     signer_key_path: str
-    challenge: str | None = field(repr=False)
+    challenge: str | None
     p12: str | None
-    p12_password: bytes | None = field(repr=False)
-    options: Options = field(repr=False)
+    p12_password: bytes | None
+    options: Options
+
+    def __repr__(self) -> str:
+        # Not the tuple's own, which would show the challenge and the password.
+        return f"<Errand {self.destination.certificate}>"
 
 
 def send(

@@ -16,6 +16,10 @@ import click
 STDIO = "-"
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our stdout does so no longer (`scepkit ... | head`)."""
+
+
 class Output:
     """The two streams of one command, and how much it may say.
 
@@ -141,8 +145,11 @@ def write_json(values: Mapping[str, Any]) -> None:
 def write_text(text: str) -> None:
     """Write text to stdout; what its encoding lacks goes out as a backslash escape."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
 
 
 def write_bytes(data: bytes, *, binary: bool) -> None:
@@ -150,5 +157,8 @@ def write_bytes(data: bytes, *, binary: bool) -> None:
     if not binary:
         write_text(data.decode("ascii"))
         return
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scepkit.cli.command import write_example
+from scepkit.cli.output import ReaderGoneError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -117,13 +118,13 @@ def run(args: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if args is None else args)
     try:
         code: Any = program.main(words, prog_name="scepkit", standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
+    except ReaderGoneError:
         return _reader_gone()
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return _fail(error, words)
-    except KeyboardInterrupt as error:
-        return _fail(error, words)
+    except SystemExit as end:
+        # How click ends a shell's question for completions.
+        return int(end.code or 0)
     return int(code or 0)
 
 
@@ -135,7 +136,7 @@ def _fail(error: BaseException, words: list[str]) -> int:
 
     try:
         code = report(error, as_json=_wants_json(words))
-    except BrokenPipeError:
+    except ReaderGoneError:
         return _reader_gone()
     if code is ExitCode.UNEXPECTED and _wants_traceback(words):
         import traceback
@@ -145,7 +146,7 @@ def _fail(error: BaseException, words: list[str]) -> int:
 
 
 def _reader_gone() -> int:
-    # As when a signal ends a program in a pipeline (`scepkit ... | head`): no complaint.
+    # As when SIGPIPE ends a program in a pipeline: no complaint, also not at exit.
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     return 141
 

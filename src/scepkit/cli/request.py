@@ -5,8 +5,7 @@ The rule of this file: everything is read before a key is made or the network to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -35,8 +34,7 @@ _USAGES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What the certificate is to say, or the request that says it."""
 
     subject: x509.Name | None = None
