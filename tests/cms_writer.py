@@ -321,3 +321,32 @@ def aes_cbc(key: bytes, iv: bytes, content: bytes, *, pad: bool = True) -> bytes
     padded = content + bytes([count]) * count if pad else content
     worker = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
     return worker.update(padded) + worker.finalize()
+
+
+PBKDF2 = "1.2.840.113549.1.5.12"
+PWRI_KEK = "1.2.840.113549.1.9.16.3.9"
+DES_EDE3_CBC = "1.2.840.113549.3.7"
+HMAC_SHA1 = "1.2.840.113549.2.7"
+
+
+def pbkdf2(
+    salt: bytes,
+    iterations: int,
+    key_length: int | None = None,
+    prf: bytes = b"",
+    derivation: str = PBKDF2,
+) -> bytes:
+    """The keyDerivationAlgorithm of a PasswordRecipientInfo; no `prf` means HMAC-SHA-1."""
+    length = b"" if key_length is None else integer(key_length)
+    parameters = seq(octets(salt), integer(iterations), length, prf)
+    return tlv(0xA0, oid(derivation), parameters)
+
+
+def key_wrap(cipher: bytes, wrap: str = PWRI_KEK) -> bytes:
+    """The keyEncryptionAlgorithm of a PasswordRecipientInfo around a content cipher."""
+    return algorithm(wrap, cipher)
+
+
+def password_recipient(derivation: bytes, key_encryption: bytes, encrypted_key: bytes) -> bytes:
+    """A PasswordRecipientInfo."""
+    return tlv(0xA3, integer(0), derivation, key_encryption, octets(encrypted_key))
