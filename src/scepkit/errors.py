@@ -15,6 +15,7 @@
     ├── RequestRejectedError   the CA said no to a query (enrolments return `Rejected` instead)
     ├── NotSupportedError      this CA does not offer that operation
     ├── ConfigError            a setting of the server is wrong: correct the file and start again
+    │   └── ConfigErrors       all that is wrong with a configuration, at once
     └── StoreError             the server's database holds or was asked something that cannot be
         └── StoreUnavailable   it cannot be used now (down, locked, full); retrying later may help
 
@@ -297,6 +298,20 @@ class ConfigError(ScepError):
         super().__init__(f"{path}: {problem}" if path else problem, hint=hint)
         self.path = path
         self.problem = problem
+
+
+class ConfigErrors(ConfigError):
+    """All that is wrong with a configuration; it has a line for each.
+
+    Attributes:
+        errors: each of them, at least one, in the order of the file.
+    """
+
+    def __init__(self, errors: tuple[ConfigError, ...]) -> None:
+        super().__init__("\n".join(str(error) for error in errors))
+        self.errors = errors
+        if len(errors) == 1:
+            self.path, self.problem, self.hint = errors[0].path, errors[0].problem, errors[0].hint
 
 
 class StoreError(ScepError):
