@@ -184,7 +184,7 @@ def root(
     not_before: datetime = NOW - timedelta(days=365),
     not_after: datetime = NOW + timedelta(days=3650),
 ) -> Identity:
-    """A self-signed CA fit for SCEP (it also has digitalSignature and, for RSA, keyEncipherment)."""
+    """A self-signed CA fit for SCEP: also with digitalSignature and, for RSA, keyEncipherment."""
     return certificate(
         name(common_name),
         key(key_name),
