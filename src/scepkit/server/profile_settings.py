@@ -1,0 +1,327 @@
+"""The settings of a profile: who may enrol in it, and what its certificates contain.
+
+The rule of this file: as in `scepkit.server.settings`.  A profile with nothing in its ``auth``
+table holds every request for a person: there is no way to write "everybody".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from cryptography import x509
+
+from scepkit.config import Rate, Secret, parse_rate, setting
+from scepkit.core.names import parse_eku, parse_subject
+from scepkit.errors import ConfigError
+from scepkit.server import parsing
+from scepkit.server.presets import PRESETS
+
+_SECOND = timedelta(seconds=1)
+_MINUTE = timedelta(minutes=1)
+
+
+# ------------------------------------------------------------------ who may enrol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChallengeAuth:
+    """One-time challenges, made by `scepkit challenge new`."""
+
+    ttl: timedelta = setting(
+        "How long a new challenge can be used, if the command does not say otherwise.",
+        default="1h",
+        minimum=_SECOND,
+    )
+    uses: int = setting(
+        "How many enrolments a new challenge is good for, if the command does not say otherwise.",
+        default=1,
+        minimum=1,
+        maximum=1_000_000,
+    )
+    return_unused: bool = setting(
+        "Give a challenge back when the request that it paid for is rejected or expires.",
+        default=False,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookAuth:
+    """A web service that decides, in the form of step-ca's SCEPCHALLENGE webhooks."""
+
+    url: str = setting(
+        "Where the request is posted to.",
+        parse=parsing.parse_url,
+        example='"https://mdm.example/scep"',
+    )
+    secret: Secret | None = setting(
+        "The base64 key of the HMAC-SHA-256 in X-Smallstep-Signature. Without it requests are not "
+        "signed."
+    )
+    bearer: Secret | None = setting("A token for the Authorization header.")
+    id: str | None = setting("What is sent as X-Smallstep-Webhook-ID.", default=None)
+    ca_bundle: Path | None = setting(
+        "The certificates (PEM) that the service's TLS certificate is checked with, instead of the "
+        "system's.",
+        default=None,
+    )
+    timeout: timedelta = setting(
+        "How long to wait for an answer; no answer is a refusal.",
+        default="10s",
+        minimum=timedelta(milliseconds=100),
+        maximum=timedelta(minutes=2),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramAuth:
+    """A program that decides: it reads the CSR (PEM) on its standard input; exit code 0 allows."""
+
+    argv: tuple[str, ...] = setting(
+        "The program and its arguments. No shell is involved.",
+        parse=parsing.parse_text,
+        example='["/usr/local/bin/check-csr", "--strict"]',
+    )
+    timeout: timedelta = setting(
+        "When it runs longer it is killed, and the request refused.",
+        default="10s",
+        minimum=timedelta(milliseconds=100),
+        maximum=timedelta(minutes=2),
+    )
+
+    def __post_init__(self) -> None:
+        if not self.argv or not self.argv[0].startswith("/"):
+            raise ConfigError("expected the absolute path of a program first", path="argv")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalAuth:
+    """Renewal by a certificate: whoever has a good one gets a new one for the same names."""
+
+    window: timedelta | None = setting(
+        "How long before its end a certificate can be renewed. Without it: the last half of its "
+        "life.",
+        default=None,
+        minimum=_MINUTE,
+    )
+    expired: timedelta = setting(
+        "How long after its end a certificate can still be renewed.", default="0s"
+    )
+    allowed: tuple[str, ...] = setting(
+        "CAs of this server, besides the profile's own, whose certificates can be renewed here.",
+        default=(),
+        example='["old"]',
+    )
+    same_key: bool = setting("Accept a renewal with the old key.", default=True)
+    by_enrolment: bool = setting(
+        "Take a PKCSReq that is signed with a certificate of this CA for a renewal, as clients of "
+        "older drafts do.",
+        default=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthSettings:
+    """Who may enrol. Whatever is configured here may allow a request; nothing allows without."""
+
+    challenge: ChallengeAuth | None = setting(
+        "One-time challenges.", default=None, example='{ ttl = "1h" }'
+    )
+    static_secret: Secret | None = setting(
+        "One challenge for everybody. It leaks with the first device that does: prefer one-time "
+        "challenges."
+    )
+    webhook: WebhookAuth | None = setting("A web service that decides.", default=None)
+    program: ProgramAuth | None = setting("A program that decides.", default=None)
+    renewal: RenewalAuth | None = setting("Renewal by a certificate.", default=None, example="{}")
+    manual: bool | None = setting(
+        "Hold what nothing else allows, for `scepkit requests approve`. Without it: true when "
+        "nothing else is configured. A wrong challenge is refused in any case.",
+        default=None,
+    )
+
+    @property
+    def holds(self) -> bool:
+        """Whether a request that nothing allows waits for a person instead of being refused."""
+        enrols = (self.challenge, self.static_secret, self.webhook, self.program)
+        return not any(enrols) if self.manual is None else self.manual
+
+
+# ------------------------------------------------------------------ what certificates contain
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRuleSettings:
+    """Which keys are certified."""
+
+    rsa_min: int = setting("Smallest RSA key, in bits; `0` certifies none.", default=2048)
+    rsa_max: int = setting("Largest RSA key, in bits.", default=8192, maximum=16384)
+    curves: frozenset[str] = setting(
+        "EC curves; `[]` certifies no EC key.",
+        default=("p256", "p384", "p521"),
+        parse=parsing.parse_curve,
+    )
+    ed25519: bool = setting("Certify Ed25519 keys.", default=False)
+
+    def __post_init__(self) -> None:
+        if self.rsa_min and not 1024 <= self.rsa_min <= self.rsa_max:
+            raise ConfigError("expected 0, or 1024 to rsa_max", path="rsa_min")
+        if not (self.rsa_min or self.curves or self.ed25519):
+            raise ConfigError("these rules certify no key at all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectSettings:
+    """Which subject a certificate gets."""
+
+    attributes: frozenset[x509.ObjectIdentifier] | None = setting(
+        "Attributes that are copied from the request, by name or OID; a request with others is "
+        "refused. Without it: the usual ones.",
+        default=None,
+        parse=parsing.parse_attribute,
+        example='["CN", "serialNumber", "O"]',
+    )
+    fixed: x509.Name | None = setting(
+        "Attributes that every certificate has; they replace those of the same kind in a request.",
+        default=None,
+        parse=parse_subject,
+        example='"OU=Devices,O=Acme"',
+    )
+    allow_empty: bool = setting(
+        "Accept requests without a subject when they have alternative names.", default=False
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SanSettings:
+    """Which alternative names are copied from a request."""
+
+    kinds: frozenset[str] = setting(
+        "Of `dns`, `ip`, `email`, `uri`, `upn`, `dirname`, `rid`.",
+        default=("dns", "ip", "email", "uri"),
+        parse=parsing.parse_name_kind,
+    )
+    other_names: frozenset[x509.ObjectIdentifier] = setting(
+        "OIDs of other kinds that are copied as they are.",
+        default=(),
+        parse=parsing.parse_extension,
+    )
+    unlisted: Literal["refuse", "drop"] = setting(
+        "What happens to a request with other kinds.", default="refuse"
+    )
+    wildcards: bool = setting("Copy DNS names such as `*.example.com`.", default=False)
+    requested_sid: bool = setting(
+        "Copy a Windows SID that a request names in a URI. Whoever may name a SID may become that "
+        "account (CVE-2022-26923).",
+        default=False,
+    )
+    most: int = setting("Most names in a certificate.", default=64, minimum=0, maximum=1000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How many PKIOperations are accepted; the rest gets 429 with Retry-After."""
+
+    per_address: Rate | None = setting(
+        "From one address. IPv6 addresses count by their /64.",
+        default="20/s",
+        parse=parse_rate,
+    )
+    address_burst: int = setting(
+        "How many may come at once from an address that was quiet.",
+        default=100,
+        minimum=1,
+        maximum=1_000_000,
+    )
+    total: Rate | None = setting("From all addresses together.", default=None, parse=parse_rate)
+    total_burst: int = setting(
+        "How many may come at once after a quiet time.", default=200, minimum=1, maximum=1_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileSettings:
+    """A kind of certificate, served at `/scep/NAME`.
+
+    The profile `default`, or the only one, is also served at `/scep` and at the paths that old
+    clients have built in.
+    """
+
+    PRESETS: ClassVar = PRESETS
+
+    preset: Literal["generic", "apple", "windows", "cisco", "strict"] = setting(
+        "Defaults for a kind of clients, see below.", default="generic"
+    )
+    ca: str | None = setting("The CA that issues. Needed when there are several.", default=None)
+    ra: str | None = setting(
+        "The RA that decrypts requests and signs replies. Without it, the CA's own key does.",
+        default=None,
+    )
+    auth: AuthSettings = setting("Who may enrol.", default={})
+    validity: timedelta = setting(
+        "How long certificates are valid; never longer than the CA's own.",
+        default="365d",
+        minimum=_MINUTE,
+    )
+    backdate: timedelta = setting(
+        "How far their notBefore lies in the past, for devices whose clock is behind.",
+        default="1h",
+        maximum=timedelta(days=31),
+    )
+    keys: KeyRuleSettings = setting("Which keys are certified.", default={})
+    subject: SubjectSettings = setting("Which subject certificates get.", default={})
+    san: SanSettings = setting("Which alternative names are copied.", default={})
+    key_usage: frozenset[str] = setting(
+        "Of digitalSignature, contentCommitment, keyEncipherment, dataEncipherment, keyAgreement. "
+        "What a key cannot do is left out.",
+        default=("digitalSignature", "keyEncipherment"),
+        parse=parsing.parse_usage,
+    )
+    narrow_key_usage: bool = setting(
+        "When a request asks for fewer key usages, give just those.", default=False
+    )
+    extended_key_usage: tuple[x509.ObjectIdentifier, ...] = setting(
+        "What certificates are good for, by name or OID. Never taken from a request.",
+        default=("clientAuth",),
+        parse=parse_eku,
+    )
+    copied_extensions: frozenset[x509.ObjectIdentifier] = setting(
+        "OIDs of extensions that are copied from a request as they are.",
+        default=(),
+        parse=parsing.parse_extension,
+    )
+    policies: tuple[x509.ObjectIdentifier, ...] = setting(
+        "OIDs of certificate policies.", default=(), parse=parsing.parse_extension
+    )
+    ocsp_urls: tuple[str, ...] = setting(
+        "Where certificates say that their status can be asked.",
+        default=(),
+        parse=parsing.parse_url,
+    )
+    accept_3des: bool = setting(
+        "Accept requests encrypted with triple DES, and announce it. Single DES never is.",
+        default=True,
+    )
+    accept_sha1: bool = setting(
+        "Accept requests signed with SHA-1, and announce it. MD5 never is.", default=True
+    )
+    get_ca_cert: Literal["auto", "ca", "ra", "chain"] = setting(
+        "What GetCACert sends. `ca`: the CA's certificate alone, as `application/x-x509-ca-cert`. "
+        "`ra`: the RA's certificates and the CA's. `chain`: these and the ones above, up to the "
+        "root. `auto`: `ra` with an RA, else `chain` for an intermediate CA with a `chain` file, "
+        "else `ca`.",
+        default="auto",
+    )
+    reply_certificates: Literal["leaf", "issuer", "chain"] = setting(
+        "What a reply holds: the issued certificate alone, with its issuer's, or with all up to "
+        "the root. Apple's clients need it alone.",
+        default="leaf",
+    )
+    pending_for: timedelta = setting(
+        "How long a held request waits for a person, before it expires.",
+        default="30d",
+        minimum=_MINUTE,
+    )
+    rate_limit: RateLimit = setting("How many requests are accepted.", default={})
