@@ -67,8 +67,8 @@ protocol_options = together(
     option("--digest", type=click.Choice(DIGESTS), section=_PROTOCOL,
            help="Sign with this digest. Default: SHA-256, or what the CA has."),
     option("--oaep", metavar="DIGEST", type=click.Choice(DIGESTS), section=_PROTOCOL,
-           help="Encrypt the content key with RSA-OAEP and this digest instead of RSA PKCS #1 "
-                "v1.5."),
+           help="Encrypt the content key with RSA-OAEP and this digest (sha1, sha256, sha384 or "
+                "sha512) instead of RSA PKCS #1 v1.5."),
     option("--accept-legacy-replies", is_flag=True, section=_PROTOCOL,
            help="Read replies in single DES or signed with MD5. Some servers know nothing else; "
                 "requests never use either."),
@@ -108,7 +108,8 @@ challenge_options = together(
 key_password_option = option(
     "--key-password-file", metavar="FILE", section=_KEY,
     help="The password of an encrypted key, and of a key that is made here; `-` is stdin. "
-         "SCEPKIT_KEY_PASSWORD can hold it too. Otherwise scepkit asks at the terminal.",
+         "SCEPKIT_KEY_PASSWORD can hold it too. For an encrypted key scepkit otherwise asks at the "
+         "terminal.",
 )  # fmt: skip
 
 key_type_option = option(
