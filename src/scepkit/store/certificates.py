@@ -1,0 +1,297 @@
+"""Certificates: reserved before they are signed, published once, revoked, found.
+
+A serial number is committed before anything is signed with it (promise P3) and is unique for its CA
+by constraint (promise P4).  Of several processes that signed the same reservation, one publishes;
+the others throw theirs away and answer with the published one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from scepkit.errors import InputError
+from scepkit.store import audit
+from scepkit.store.driver import Parameters, Tx
+from scepkit.store.rows import Certificate, CertificateState, Revoked, columns
+from scepkit.store.searching import after_all, containing, folded
+
+_COLUMNS = columns(Certificate)
+_SELECT = f"SELECT {_COLUMNS} FROM certificate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What is fixed about a certificate before it is signed.
+
+    Attributes:
+        serial: lower-case hex without leading zeros.
+        operation_id: the operation it is for; None for the server's own certificates.
+        sans: the subject alternative names, one a line, for searching.
+        frozen: all that is needed to sign the same again, as JSON of the caller's.
+    """
+
+    ca_id: int
+    serial: str
+    operation_id: int | None
+    profile: str
+    subject: str
+    sans: str = ""
+    not_before: int
+    not_after: int
+    spki_sha256: bytes
+    frozen: str = "{}"
+
+
+_RESERVE = f"""
+    INSERT INTO certificate (
+        ca_id, serial, operation_id, state, profile, subject, sans, not_before, not_after,
+        created_at, issued_at, spki_sha256, sha256, frozen, der
+    ) VALUES (
+        :ca_id, :serial, :operation_id, :state, :profile, :subject, :sans, :not_before, :not_after,
+        :now, :issued_at, :spki_sha256, :sha256, :frozen, :der
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING {_COLUMNS}
+"""
+
+
+def reserve(tx: Tx, reservation: Reservation, now: int) -> Certificate | None:
+    """Fix a serial number and what will be signed with it, before it is signed.
+
+    An operation that has a reservation already keeps it: that one is returned.  None when another
+    certificate has the serial number: draw another.
+    """
+    reserved = _insert(tx, reservation, now, der=None)
+    if reserved is None and reservation.operation_id is not None:
+        return of_operation(tx, reservation.operation_id)
+    return reserved
+
+
+def record(tx: Tx, reservation: Reservation, der: bytes, now: int) -> Certificate | None:
+    """Add a certificate that exists already; None when its serial number is taken."""
+    return _insert(tx, reservation, now, der=der)
+
+
+def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) -> Certificate | None:
+    if "\0" in reservation.subject or "\0" in reservation.sans:
+        raise InputError("a subject or name has a NUL in it")
+    return _one(
+        tx,
+        _RESERVE,
+        {
+            "ca_id": reservation.ca_id,
+            "serial": reservation.serial,
+            "operation_id": reservation.operation_id,
+            "state": "reserved" if der is None else "issued",
+            "profile": reservation.profile,
+            "subject": reservation.subject,
+            "sans": reservation.sans,
+            "not_before": reservation.not_before,
+            "not_after": reservation.not_after,
+            "now": now,
+            "issued_at": None if der is None else now,
+            "spki_sha256": reservation.spki_sha256,
+            "sha256": None if der is None else hashlib.sha256(der).digest(),
+            "frozen": reservation.frozen,
+            "der": der,
+        },
+    )
+
+
+_PUBLISH = """
+    UPDATE certificate SET state = 'issued', issued_at = :now, sha256 = :sha256, der = :der
+    WHERE operation_id = :operation_id AND state = 'reserved'
+"""
+
+_ISSUED = """
+    UPDATE operation SET state = 'issued', lease_until = NULL, finished_at = :now
+    WHERE id = :operation_id AND state = 'approved'
+"""
+
+
+def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> bool:
+    """Store the signed certificate and end its operation.
+
+    False when somebody else was first, or when the reservation was revoked: `der` must then not
+    leave this process, and `of_operation` says what is true.
+    """
+    sha256 = hashlib.sha256(der).digest()
+    if not tx.run(
+        _PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}
+    ):
+        return False
+    tx.run(_ISSUED, {"operation_id": operation_id, "now": now})
+    return True
+
+
+# ------------------------------------------------------------------------------------ revocation
+
+
+_REVOKE = f"""
+    UPDATE certificate SET state = 'revoked', revoked_at = :now, revocation_reason = :reason
+    WHERE ca_id = :ca_id AND serial = :serial AND state <> 'revoked'
+    RETURNING {_COLUMNS}
+"""
+
+_MARK = """
+    UPDATE ca SET revocations = revocations + 1, crl_dirty_at = coalesce(crl_dirty_at, :now)
+    WHERE id = :ca_id
+"""
+
+
+def revoke(
+    tx: Tx,
+    ca_id: int,
+    serial: str,
+    *,
+    reason: int,
+    actor: str,
+    now: int,
+    detail: Mapping[str, object] | None = None,
+) -> Certificate | None:
+    """Revoke a certificate, or a serial number that was reserved and perhaps signed.
+
+    `reason` is RFC 5280's CRLReason.  None when it is unknown or was revoked before.
+    """
+    revoked = _one(tx, _REVOKE, {"ca_id": ca_id, "serial": serial, "reason": reason, "now": now})
+    if revoked is None:
+        return None
+    tx.run(_MARK, {"ca_id": ca_id, "now": now})
+    audit.record(
+        tx,
+        now=now,
+        actor=actor,
+        action="certificate.revoke",
+        object=f"certificate:{ca_id}/{serial}",
+        detail={"subject": revoked.subject, "reason": reason, **(detail or {})},
+    )
+    return revoked
+
+
+_REVOKED = """
+    SELECT serial, revoked_at, revocation_reason FROM certificate
+    WHERE ca_id = :ca_id AND state = 'revoked' AND not_after >= :not_after_from
+    ORDER BY id
+"""
+
+
+def revoked(tx: Tx, ca_id: int, *, not_after_from: int) -> Iterator[Revoked]:
+    """What a CRL lists: revoked, and not expired before a moment.  Only in `Store.snapshot`."""
+    parameters = {"ca_id": ca_id, "not_after_from": not_after_from}
+    for row in tx.stream(_REVOKED, parameters):
+        yield Revoked(*row)
+
+
+# -------------------------------------------------------------------------------------- finding
+
+
+def by_id(tx: Tx, certificate_id: int) -> Certificate | None:
+    """The certificate with that number."""
+    return _one(tx, f"{_SELECT} WHERE id = :id", {"id": certificate_id})
+
+
+def of_operation(tx: Tx, operation_id: int) -> Certificate | None:
+    """The certificate that an operation has, reserved or more."""
+    return _one(tx, f"{_SELECT} WHERE operation_id = :id", {"id": operation_id})
+
+
+def by_serial(tx: Tx, ca_id: int, serial: str) -> Certificate | None:
+    """The certificate with that serial number."""
+    return _one(
+        tx,
+        f"{_SELECT} WHERE ca_id = :ca_id AND serial = :serial",
+        {"ca_id": ca_id, "serial": serial},
+    )
+
+
+def expiring(
+    tx: Tx, *, since: int, before: int, after: tuple[int, int] | None = None, limit: int = 100
+) -> list[Certificate]:
+    """Issued certificates that end within a span of time, the first to end first.
+
+    The next page is after the last one's `(not_after, id)`.
+    """
+    start, number = after or (since, -1)
+    return _all(
+        tx,
+        f"{_SELECT} WHERE state = 'issued' AND (not_after, id) > (:start, :number)"
+        " AND not_after < :before ORDER BY not_after, id LIMIT :limit",
+        {"start": start, "number": number, "before": before, "limit": limit},
+    )
+
+
+def by_subject(
+    tx: Tx, prefix: str, *, after: tuple[str, int] | None = None, limit: int = 100
+) -> list[Certificate]:
+    """Certificates whose subject starts with a text (ASCII letters in any case), by subject.
+
+    The next page is after the last one's `(subject, id)`.
+    """
+    start, number = (folded(after[0]), after[1]) if after else (folded(prefix), -1)
+    return _all(
+        tx,
+        f"{_SELECT} WHERE (lower(subject), id) > (:start, :number) AND lower(subject) <= :end"
+        " ORDER BY lower(subject), id LIMIT :limit",
+        {"start": start, "number": number, "end": after_all(folded(prefix)), "limit": limit},
+    )
+
+
+def search(
+    tx: Tx,
+    *,
+    state: CertificateState | None = None,
+    ca_id: int | None = None,
+    profile: str | None = None,
+    text: str | None = None,
+    before: int | None = None,
+    limit: int = 100,
+) -> list[Certificate]:
+    """Certificates, newest first; the next page is before the last one's `id`.
+
+    `text` is part of the subject, of a subject alternative name or of the serial number, with ASCII
+    letters in any case.  The rows are read until a page is full.
+    """
+    conditions = {
+        "state = :state": state,
+        "ca_id = :ca_id": ca_id,
+        "profile = :profile": profile,
+        "id < :before": before,
+        "(lower(subject) LIKE :text ESCAPE '!' OR lower(sans) LIKE :text ESCAPE '!'"
+        " OR serial LIKE :text ESCAPE '!')": text,
+    }
+    asked = [condition for condition, value in conditions.items() if value is not None]
+    return _all(
+        tx,
+        f"{_SELECT} {'WHERE ' if asked else ''}{' AND '.join(asked)} ORDER BY id DESC LIMIT :limit",
+        {
+            "state": state,
+            "ca_id": ca_id,
+            "profile": profile,
+            "before": before,
+            "text": None if text is None else containing(text),
+            "limit": limit,
+        },
+    )
+
+
+def every(tx: Tx) -> Iterator[Certificate]:
+    """All certificates, for an export.  Only in `Store.snapshot`."""
+    for row in tx.stream(f"{_SELECT} ORDER BY id"):
+        yield Certificate(*row)
+
+
+def counts(tx: Tx) -> dict[CertificateState, int]:
+    """How many certificates are in each state."""
+    rows = tx.all("SELECT state, count(*) FROM certificate GROUP BY state")
+    return dict(rows)
+
+
+def _one(tx: Tx, sql: str, parameters: Parameters) -> Certificate | None:
+    row = tx.one(sql, parameters)
+    return None if row is None else Certificate(*row)
+
+
+def _all(tx: Tx, sql: str, parameters: Parameters) -> list[Certificate]:
+    return [Certificate(*row) for row in tx.all(sql, parameters)]

@@ -1,0 +1,191 @@
+"""Claiming a request: the first step of every enrolment and renewal.
+
+A request is identified by its op_key (who asks, for what, on whose authority), never by its
+transactionID: every way of retrying ends at the row that the first request made (promise P1).
+Claiming is one INSERT that a unique constraint guards; whoever loses the race reads the winner's
+row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from scepkit.errors import InputError
+from scepkit.store.driver import Parameters, Tx
+from scepkit.store.operations import by_alias, by_key
+from scepkit.store.rows import Operation, OperationKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A request that was checked and may be worked at, or has to wait for a person.
+
+    Attributes:
+        op_key: what identifies the request: a hash over profile, public key, the request's content
+            and its authenticator.
+        state: "approved" when it is to be issued at once, "pending" when somebody has to decide.
+        signer: the signer's certificate, DER; `signer_spki` is the SHA-256 of its public key.
+        sans: the subject alternative names, one a line, for searching.
+        lease: milliseconds until somebody else may take an approved operation over.
+        pending_for: milliseconds until a pending one expires; None: never.
+        replay_window: milliseconds after its end in which the same request gets the same answer;
+            None: for ever, as for challenges that can be used once.
+        challenge_mac: the MAC of the challenge it comes with; spending it is a step of its own.
+        reason: why it is held, for the person who decides.
+    """
+
+    profile: str
+    op_key: bytes
+    kind: OperationKind
+    state: Literal["approved", "pending"]
+    csr: bytes
+    signer: bytes
+    signer_spki: bytes
+    transaction_id: str
+    subject: str
+    sans: str = ""
+    lease: int
+    pending_for: int | None = None
+    replay_window: int | None
+    challenge_mac: bytes | None = None
+    renews_ca: int | None = None
+    renews_serial: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The operation is new, and the caller's to work at: it holds the lease."""
+
+    operation_id: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The request was seen before; this is what became of it."""
+
+    operation: Operation
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionIdInUse:
+    """The signer uses this transactionID for another request, which is not finished.
+
+    Nothing was claimed.
+    """
+
+    operation_id: int
+
+
+def claim(tx: Tx, request: Claim, now: int) -> Claimed | Known | TransactionIdInUse:
+    """Begin an operation, or find the one that was begun by the same request.
+
+    A request whose operation expired, or ended longer than its replay window ago, begins anew.
+    """
+    if "\0" in request.subject or "\0" in request.sans or "\0" in request.transaction_id:
+        raise InputError("a subject, name or transactionID has a NUL in it")
+    epoch = 0
+    while (operation_id := _insert(tx, request, now, epoch)) is None:
+        operation = by_key(tx, request.profile, request.op_key)
+        if operation is not None:
+            if not _is_over(operation, request.replay_window, now):
+                return _known(tx, request, now, operation)
+            epoch = operation.epoch + 1
+    in_use = _alias(tx, request, now, operation_id)
+    if in_use is not None:
+        tx.run("DELETE FROM operation WHERE id = :id", {"id": operation_id})
+        return in_use
+    return Claimed(operation_id, epoch)
+
+
+def _known(tx: Tx, request: Claim, now: int, operation: Operation) -> Known | TransactionIdInUse:
+    return _alias(tx, request, now, operation.id) or Known(operation)
+
+
+def _is_over(operation: Operation, replay_window: int | None, now: int) -> bool:
+    """Whether the operation no longer answers for the request that began it."""
+    if operation.finished_at is None:
+        return False
+    if operation.state == "expired":
+        return True
+    return replay_window is not None and operation.finished_at + replay_window <= now
+
+
+_INSERT = """
+    INSERT INTO operation (
+        profile, op_key, epoch, kind, state, transaction_id, subject, sans, challenge_id, renews_ca,
+        renews_serial, reason, attempts, lease_until, pending_until, created_at, csr, signer
+    ) VALUES (
+        :profile, :op_key, :epoch, :kind, :state, :transaction_id, :subject, :sans,
+        (SELECT id FROM challenge WHERE mac = :challenge_mac), :renews_ca, :renews_serial, :reason,
+        0, :lease_until, :pending_until, :now, :csr, :signer
+    )
+    ON CONFLICT (profile, op_key, epoch) DO NOTHING
+    RETURNING id
+"""
+
+
+def _insert(tx: Tx, request: Claim, now: int, epoch: int) -> int | None:
+    lease_until = pending_until = None
+    if request.state == "approved":
+        lease_until = now + request.lease
+    elif request.pending_for is not None:
+        pending_until = now + request.pending_for
+    row = tx.one(
+        _INSERT,
+        {
+            "profile": request.profile,
+            "op_key": request.op_key,
+            "epoch": epoch,
+            "kind": request.kind,
+            "state": request.state,
+            "transaction_id": request.transaction_id,
+            "subject": request.subject,
+            "sans": request.sans,
+            "challenge_mac": request.challenge_mac,
+            "renews_ca": request.renews_ca,
+            "renews_serial": request.renews_serial,
+            "reason": request.reason,
+            "lease_until": lease_until,
+            "pending_until": pending_until,
+            "now": now,
+            "csr": request.csr,
+            "signer": request.signer,
+        },
+    )
+    return None if row is None else row[0]
+
+
+# A finished operation gives its transactionID to the next one: there are clients that make the
+# transactionID from the public key, and so use it again when they renew.
+_ALIAS = """
+    INSERT INTO transaction_alias (
+        profile, transaction_id, signer_spki, operation_id, first_seen, last_seen, seen
+    ) VALUES (:profile, :transaction_id, :signer_spki, :operation_id, :now, :now, 1)
+    ON CONFLICT (profile, transaction_id, signer_spki) DO UPDATE SET
+        operation_id = excluded.operation_id,
+        last_seen = excluded.last_seen,
+        seen = transaction_alias.seen + 1
+    WHERE transaction_alias.operation_id = excluded.operation_id OR NOT EXISTS (
+        SELECT 1 FROM operation
+        WHERE operation.id = transaction_alias.operation_id AND operation.finished_at IS NULL
+    )
+"""
+
+
+def _alias(tx: Tx, request: Claim, now: int, operation_id: int) -> TransactionIdInUse | None:
+    """Let the transactionID lead to the operation, unless it leads to another unfinished one."""
+    parameters: Parameters = {
+        "profile": request.profile,
+        "transaction_id": request.transaction_id,
+        "signer_spki": request.signer_spki,
+        "operation_id": operation_id,
+        "now": now,
+    }
+    while not tx.run(_ALIAS, parameters):
+        other = by_alias(tx, request.profile, request.transaction_id, request.signer_spki)
+        if other is not None and other.finished_at is None:
+            return TransactionIdInUse(other.id)
+    return None

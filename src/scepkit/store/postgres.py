@@ -1,0 +1,295 @@
+"""PostgreSQL: any number of processes on any number of machines.
+
+Transactions are READ COMMITTED: every statement that decides something names the state it starts
+from, and a unique constraint stands behind it.  Locks and statements have time limits, so that a
+stuck neighbour is an error here and not a standstill.
+
+Connections are made in the thread that needs one.  So a database that is down is an error at once,
+and one that is back is used by the next call.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from re import sub
+from typing import Any, Literal, TypeVar, cast
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.numeric import Int8Dumper
+
+from scepkit.errors import InputError, StoreError, StoreUnavailable
+from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Tx
+
+T = TypeVar("T")
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+#: Milliseconds that one statement may take, with the waiting for locks; copying is exempt.
+STATEMENT_TIMEOUT = 3 * LOCK_TIMEOUT
+
+#: Milliseconds that a transaction may do nothing before the server ends it.
+IDLE_TIMEOUT = 60_000
+
+#: Seconds to wait for the server to accept a connection.
+CONNECT_TIMEOUT = 5
+
+#: Rows that a stream fetches at once.
+STREAM_ROWS = 500
+
+_ALONE = zlib.crc32(b"scepkit.alone")
+
+# What holds for every connection; a URL that says otherwise comes later and wins.
+_OPTIONS = (
+    f"-c lock_timeout={LOCK_TIMEOUT} -c statement_timeout={STATEMENT_TIMEOUT}"
+    f" -c idle_in_transaction_session_timeout={IDLE_TIMEOUT}"
+    " -c default_transaction_isolation=read\\ committed -c client_encoding=UTF8"
+)
+# For a server that went away without a word (milliseconds and seconds, as libpq has them).
+_KEEPALIVE = {"tcp_user_timeout": 15_000, "keepalives_idle": 30, "keepalives_interval": 5}
+
+# Asynchronous commit would forget what was promised; stronger settings are the administrator's.
+_DURABLE = """
+    SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+_NOTHING: Parameters = {}
+
+_AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
+@cache
+def _translated(sql: str) -> bytes:
+    """The statement with psycopg's kind of parameters; our statements have no other colons."""
+    return sub(r":([a-z_0-9]+)", r"%(\1)s", sql.replace("%", "%%")).encode()
+
+
+class PostgresTx:
+    """A transaction, or a connection whose statements stand alone."""
+
+    def __init__(self, connection: Connection, node: str) -> None:
+        self.node = node
+        self._connection = connection
+        self._cursor = connection.cursor()
+
+    def all(self, sql: str, parameters: Parameters = _NOTHING) -> list[Row]:
+        return self._cursor.execute(_translated(sql), parameters).fetchall()
+
+    def one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:
+        return self._cursor.execute(_translated(sql), parameters).fetchone()
+
+    def run(self, sql: str, parameters: Parameters = _NOTHING) -> int:
+        return self._cursor.execute(_translated(sql), parameters).rowcount
+
+    def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
+        self._cursor.executemany(_translated(sql), parameters)
+
+    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
+        with self._connection.cursor("stream") as cursor:
+            cursor.itersize = STREAM_ROWS
+            cursor.execute(_translated(sql), parameters)
+            yield from cursor
+
+
+class _Pool:
+    """Connections that are open and not in use, and how many more there may be."""
+
+    def __init__(self, conninfo: str, size: int) -> None:
+        self._conninfo = conninfo
+        self._places = threading.Semaphore(size)
+        self._mutex = threading.Lock()
+        self._idle: list[Connection] = []
+        self._closed = False
+        self._size = size
+
+    def take(self) -> Connection:
+        if not self._places.acquire(timeout=LOCK_TIMEOUT / 1000):
+            raise StoreUnavailable(f"all {self._size} connections to the database are in use")
+        try:
+            with self._mutex:
+                if self._closed:
+                    raise StoreError("the store is closed")
+                if self._idle:
+                    return self._idle.pop()
+            return self._connect()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def give(self, connection: Connection) -> None:
+        with self._mutex:
+            keep = not self._closed and connection.pgconn.transaction_status == _IDLE
+            if keep:
+                self._idle.append(connection)
+        if not keep:
+            connection.close()
+        self._places.release()
+
+    def forget(self) -> None:
+        """Close what is not in use: one connection broke, so the others did too."""
+        with self._mutex:
+            stale, self._idle = self._idle, []
+        for connection in stale:
+            connection.close()
+
+    def _connect(self) -> Connection:
+        connection: Connection = psycopg.connect(
+            self._conninfo, autocommit=True, prepare_threshold=2
+        )
+        # Always as a bigint: else a statement is prepared again for each size of number.
+        connection.adapters.register_dumper(int, Int8Dumper)
+        try:
+            connection.execute(_DURABLE)
+            connection.autocommit = False
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Wait until nobody uses a connection, then close them."""
+        with self._mutex:
+            self._closed = True
+        self.forget()
+        for _ in range(self._size):
+            self._places.acquire()
+
+
+_IDLE = psycopg.pq.TransactionStatus.IDLE
+
+
+class PostgresDriver:
+    """The driver for one database.
+
+    Raises:
+        InputError: the URL cannot be read.
+    """
+
+    kind: Literal["postgresql"] = "postgresql"
+
+    def __init__(self, url: str, *, node: str, password: str | None, connections: int) -> None:
+        try:
+            given = conninfo_to_dict(url)
+        except psycopg.ProgrammingError as problem:
+            raise InputError(f"the database's URL cannot be read: {problem}".strip()) from None
+        if password is not None:
+            given["password"] = password
+        options = f"{_OPTIONS} {given.pop('options', None) or ''}".strip()
+        settings = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": f"scepkit {node}".strip(),
+            **_KEEPALIVE,
+            **given,
+            "options": options,
+        }
+        self._node = node
+        self._pool = _Pool(make_conninfo("", **settings), connections)
+
+    def write(self, function: Callable[[Tx], T]) -> T:
+        return self._run(function, commit=True)
+
+    def alone(self, function: Callable[[Tx], T]) -> T:
+        def locked(tx: Tx) -> T:
+            tx.run("SET LOCAL lock_timeout = 0")
+            tx.run("SET LOCAL statement_timeout = 0")
+            tx.one("SELECT pg_advisory_xact_lock(:key)", {"key": _ALONE})
+            return function(tx)
+
+        return self.write(locked)
+
+    def read(self, function: Callable[[Tx], T]) -> T:
+        return self._run(function, commit=False)
+
+    def snapshot(self, function: Callable[[Tx], T]) -> T:
+        def of_one_moment(tx: Tx) -> T:
+            tx.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            tx.run("SET LOCAL statement_timeout = 0")
+            return function(tx)
+
+        return self.write(of_one_moment)
+
+    def _run(self, function: Callable[[Tx], T], *, commit: bool) -> T:
+        """Run a function, once more when the first try failed for a reason that is gone now.
+
+        That is safe as long as the server was not asked to commit.
+        """
+        for attempt in (1, 2):
+            connection = self._pool.take()
+            committing = False
+            try:
+                connection.autocommit = not commit
+                value = function(PostgresTx(connection, self._node))
+                if commit:
+                    committing = True
+                    connection.commit()
+                else:
+                    connection.autocommit = False
+                return value
+            except Rollback as undone:
+                connection.rollback()
+                return cast("T", undone.value)
+            except psycopg.Error as problem:
+                broken = connection.broken or connection.closed
+                if broken:
+                    self._pool.forget()
+                if attempt == 1 and not committing and (broken or isinstance(problem, _AGAIN)):
+                    continue
+                raise _told(problem) from problem
+            except (UnicodeEncodeError, OverflowError) as problem:
+                raise InputError(f"a value cannot be stored: {problem}") from problem
+            finally:
+                _settle(connection)
+                self._pool.give(connection)
+        raise AssertionError
+
+    # ----------------------------------------------------------------------------- administration
+
+    def restored(self, tx: Tx, tables: Sequence[str]) -> None:
+        """Move the numbers of each table's rows on, behind those that were copied."""
+        for table, column in tx.all(_IDENTITIES):
+            if table in tables:
+                tx.one(
+                    "SELECT setval(pg_get_serial_sequence(:table, :column),"
+                    f" (SELECT coalesce(max({column}), 0) + 1 FROM {table}), false)",
+                    {"table": table, "column": column},
+                )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+_IDENTITIES = """
+    SELECT table_name::text, column_name::text FROM information_schema.columns
+    WHERE table_schema = current_schema() AND is_identity = 'YES'
+"""
+
+
+def _settle(connection: Connection) -> None:
+    """End what an error left open; a connection that cannot be used is closed by the pool."""
+    with suppress(psycopg.Error):
+        if connection.pgconn.transaction_status != _IDLE:
+            connection.rollback()
+        connection.autocommit = False
+
+
+# SQLSTATE classes that say: not now.  The server is starting or stopping, somebody holds a lock,
+# it took too long, memory, disk or connections are used up, a standby cannot write.
+_UNAVAILABLE = ("08", "53", "55", "57", "58", "40", "25006", "28")
+
+
+def _told(problem: psycopg.Error) -> BaseException:
+    """What a caller should get for what psycopg raised."""
+    state = problem.sqlstate
+    text = str(problem).strip().partition("\n")[0]
+    if isinstance(problem, psycopg.DataError):
+        return InputError(f"a value cannot be stored: {text}")
+    if state is None and isinstance(problem, psycopg.OperationalError | psycopg.InterfaceError):
+        return StoreUnavailable(f"the database cannot be reached: {text}")
+    if state is not None and state.startswith(_UNAVAILABLE):
+        return StoreUnavailable(f"the database cannot be used now: {text} ({state})")
+    return StoreError(f"the database refuses: {text} ({state or type(problem).__name__})")

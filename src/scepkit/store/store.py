@@ -1,0 +1,114 @@
+"""The store: a database with our schema in it, whichever kind it is."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from scepkit.errors import StoreUnavailable
+from scepkit.store import dump, jobs, migrations
+from scepkit.store.driver import Driver, Tx
+
+T = TypeVar("T")
+
+
+class Store:
+    """What a server knows.  Any number of threads may use one; processes open their own.
+
+    What can be done in a transaction is in the modules beside this one:
+
+    >>> store.write(lambda tx: operations.approve(tx, 17, actor="alice", now=now))
+
+    All methods raise `StoreUnavailable` when the database cannot be used at the moment.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+
+    def write(self, function: Callable[[Tx], T]) -> T:
+        """Run a transaction: returns when its result is on the disk.
+
+        The function may be run twice, and by another thread: it does nothing but compute and use
+        its transaction.  What it raises undoes the transaction and is passed on; `Rollback` undoes
+        it and gives a result.
+        """
+        return self.driver.write(function)
+
+    def read(self, function: Callable[[Tx], T]) -> T:
+        """Run queries, each of which sees the newest rows."""
+        return self.driver.read(function)
+
+    def snapshot(self, function: Callable[[Tx], T]) -> T:
+        """Run queries that all see the rows of one moment; iterators are used up in there."""
+        return self.driver.snapshot(function)
+
+    def migrate(self) -> list[str]:
+        """Make the schema, or bring it up to date; returns the names of the steps this took.
+
+        Raises:
+            StoreError: the schema is that of a newer version of scepkit.
+        """
+        return migrations.migrate(self.driver, migrations.known())
+
+    def check_schema(self) -> None:
+        """Raises `StoreError` when the schema is not the one that this version works with."""
+        migrations.check(self.driver, migrations.known())
+
+    def ping(self) -> None:
+        """Raises `StoreUnavailable` when the database does not answer."""
+        self.driver.read(lambda tx: tx.one("SELECT 1"))
+
+    @contextmanager
+    def job_lock(self, name: str, *, now: int, lease: int) -> Iterator[bool]:
+        """Do a job that only one process may do at a time: the result is False in all others.
+
+        A process that dies leaves the job to the others `lease` milliseconds after `now`; one that
+        needs longer has to expect company.
+        """
+        holder = secrets.token_hex(8)
+        held = self.write(lambda tx: jobs.acquire(tx, name, holder, now, lease))
+        try:
+            yield held
+        finally:
+            if held:
+                # A database that is down now ends the lease by itself.
+                with suppress(StoreUnavailable):
+                    self.write(lambda tx: jobs.release(tx, name, holder))
+
+    def backup(self, path: Path) -> dict[str, int]:
+        """Write all rows of one moment to a new file; returns how many there are in each table.
+
+        Everybody may go on writing.  The file is an SQLite database, whatever this one is.
+
+        Raises:
+            InputError: the file exists already, or cannot be written.
+        """
+        return dump.backup(self.driver, path)
+
+    def restore(self, path: Path) -> dict[str, int]:
+        """Fill this database, which must be empty, from a backup of either kind of database.
+
+        Raises:
+            StoreError: the database is not empty, or the file is not a backup that this version
+                can read.
+        """
+        return dump.restore(self.driver, path)
+
+    def close(self) -> None:
+        """Finish the transactions that wait, then accept no more."""
+        self.driver.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
