@@ -57,7 +57,11 @@ def test_asn1_is_declared_in_one_file(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_each_foreign_package_has_one_home(path: Path) -> None:
-    homes = {"click": modules("cli"), "pytest": [*modules("testing"), *modules("testing.py")]}
+    homes = {
+        "click": modules("cli"),
+        "psycopg": modules("store", "postgres.py"),
+        "pytest": [*modules("testing"), *modules("testing.py")],
+    }
     for name in imported(path):
         root = name.partition(".")[0]
         assert root in ALLOWED or path in homes.get(root, []), f"{path} imports {name}"
