@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.core import cms, messages
 from scepkit.core.certificates import CertificateView, view_of
 from scepkit.core.envelope import DecryptionKey, Password
-from scepkit.core.messages import CertRep, MessageData, PkcsReq, Protection, Request
+from scepkit.core.messages import (
+    CertPoll,
+    CertRep,
+    Failure,
+    GetCert,
+    GetCrl,
+    MessageData,
+    PkcsReq,
+    Protection,
+    RenewalReq,
+    Request,
+    StillPending,
+    Success,
+)
+from scepkit.errors import FailInfo
 from tests import cms_writer as w
 from tests import pki
 from tests.pki import Identity
@@ -26,6 +45,40 @@ SECRET = Password(b"a challenge")
 CSR = b"\x30\x03\x02\x01\x05"
 ASKING = PkcsReq(CSR)
 USUAL = Protection()
+CA_NAME, DEVICE_NAME = CA.name.public_bytes(), DEVICE.name.public_bytes()
+
+
+def crl_of(ca: Identity, last_update: datetime = pki.NOW, revoked: Sequence[int] = ()) -> bytes:
+    """A CRL, valid for a day."""
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.name)
+        .last_update(last_update)
+        .next_update(last_update + timedelta(days=1))
+    )
+    for serial in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(pki.NOW)
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+#: A request of every kind, and a reply of every kind.
+DATA: list[MessageData] = [
+    PkcsReq(CSR),
+    RenewalReq(CSR),
+    CertPoll(CA_NAME, DEVICE_NAME),
+    GetCert(CA_NAME, 2**64 + 1),
+    GetCrl(CA_NAME, 7),
+]
+REPLIES: list[CertRep] = [
+    Success((ISSUED.der, CA.der)),
+    Success((), (crl_of(CA),)),
+    Success(),
+    Failure(FailInfo.BAD_ALG),
+    Failure(FailInfo.BAD_REQUEST, "unknown challenge: ä€"),
+    Failure(12),
+    StillPending(),
+]
 
 
 def signer(identity: Identity) -> cms.Signer:

@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed448, ed25519, x25519
-from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +20,7 @@ from scepkit.errors import AlgorithmError, DecodeError, ScepError, SignatureErro
 from tests import ber_writer, pki, tokens, vectors
 from tests import cms_writer as w
 from tests import odd_certificates as odd
-from tests.core.exchange import CA, DEVICE, EC_CA, ISSUED, seen, signer
+from tests.core.exchange import CA, DEVICE, EC_CA, ISSUED, crl_of, seen, signer
 from tests.pki import Identity
 
 MODERN = [Digest.SHA1, Digest.SHA256, Digest.SHA384, Digest.SHA512]
@@ -463,7 +461,7 @@ def test_bundle_keeps_its_order() -> None:
 
 
 def test_bundle_holds_crls() -> None:
-    crl = make_crl(CA)
+    crl = crl_of(CA)
     assert cms.read_bundle(cms.certs_only([], [crl])) == cms.Bundle((), (crl,))
 
 
@@ -477,23 +475,13 @@ def test_bundle_with_empty_content_is_read() -> None:
 
 
 def test_bundle_passes_over_attribute_certificates() -> None:
-    der = w.signed_data(None, [], [w.tlv(0xA1, w.NULL), CA.der], crls=[w.tlv(0xA1), make_crl(CA)])
-    assert cms.read_bundle(der) == cms.Bundle((CA.der,), (make_crl(CA),))
+    der = w.signed_data(None, [], [w.tlv(0xA1, w.NULL), CA.der], crls=[w.tlv(0xA1), crl_of(CA)])
+    assert cms.read_bundle(der) == cms.Bundle((CA.der,), (crl_of(CA),))
 
 
 def test_bundle_is_der() -> None:
-    bundle = cms.certs_only([CA.der, ISSUED.der], [make_crl(CA)])
+    bundle = cms.certs_only([CA.der, ISSUED.der], [crl_of(CA)])
     assert ber_writer.der(ber_writer.parse(bundle)) == bundle
-
-
-def make_crl(ca: Identity) -> bytes:
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(ca.name)
-        .last_update(pki.NOW)
-        .next_update(pki.NOW + timedelta(days=1))
-    )
-    return builder.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
 # ------------------------------------------------------------------ mutations
@@ -532,7 +520,7 @@ def test_mutated_message_is_refused_or_says_the_same(by: Identity) -> None:
 
 
 def test_mutated_bundle_is_read_or_refused() -> None:
-    bundle = cms.certs_only([ISSUED.der, CA.der], [make_crl(CA)])
+    bundle = cms.certs_only([ISSUED.der, CA.der], [crl_of(CA)])
     chance = random.Random(8)
     for _ in range(2000):
         try:

@@ -1,0 +1,342 @@
+"""The messages of SCEP, both ways: round trips, what is written, and the RFC's own vectors."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scepkit.core import asn1, cms, messages
+from scepkit.core.algorithms import Cipher, Digest, KeyTransport
+from scepkit.core.certificates import view
+from scepkit.core.envelope import DecryptionKey
+from scepkit.core.messages import (
+    CertRep,
+    Failure,
+    MessageData,
+    MessageType,
+    PkiStatus,
+    Protection,
+    StillPending,
+)
+from scepkit.errors import (
+    AlgorithmError,
+    DecodeError,
+    DecryptError,
+    FailInfo,
+    InputError,
+    SignatureError,
+)
+from tests import ber_writer, pki, tokens, vectors
+from tests import cms_writer as w
+from tests.core.exchange import (
+    CA,
+    CSR,
+    DATA,
+    DEVICE,
+    EC_CA,
+    EC_DEVICE,
+    ID,
+    NONCE,
+    REPLIES,
+    SECRET,
+    encode,
+    key_of,
+    open_reply,
+    request,
+    seal,
+    seen,
+    signer,
+)
+from tests.core.test_cms import ed25519_signer
+from tests.pki import Identity
+
+MODERN_CIPHERS = [one for one in Cipher if not one.legacy]
+MODERN_DIGESTS = [one for one in Digest if not one.legacy]
+PROTECTIONS = [
+    Protection(cipher, digest, transport)
+    for cipher in MODERN_CIPHERS
+    for digest in MODERN_DIGESTS
+    for transport in KeyTransport
+]
+EC384 = pki.self_signed("p384-device", "ec384")
+#: Text as it may be in a transactionID; most of it may not be in a PrintableString.
+IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=255)
+
+each_data = pytest.mark.parametrize("data", DATA, ids=lambda data: type(data).__name__)
+
+
+# ------------------------------------------------------------------ round trips
+
+
+@each_data
+@settings(max_examples=20, deadline=None)
+@given(protection=st.sampled_from(PROTECTIONS))
+def test_request_of_every_kind_is_read_back(data: MessageData, protection: Protection) -> None:
+    read = messages.read_request(encode(data, protection=protection))
+    assert read.transaction_id == ID
+    assert read.sender_nonce == NONCE
+    assert read.signer == seen(DEVICE)
+    assert read.digest is protection.digest
+    assert read.message_type is messages._TYPE_OF[type(data)]
+    assert read.message_type_text == str(int(read.message_type or 0))
+    opened = messages.decrypt_request(read, key_of(CA))
+    assert opened == messages.DecryptedRequest(data, protection)
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=str)
+@settings(max_examples=20, deadline=None)
+@given(protection=st.sampled_from(PROTECTIONS))
+def test_reply_of_every_kind_is_read_back(reply: CertRep, protection: Protection) -> None:
+    assert open_reply(seal(reply, protection=protection)) == reply
+
+
+@each_data
+@pytest.mark.parametrize("cipher", MODERN_CIPHERS)
+def test_request_to_an_ec_ca_is_read_back(data: MessageData, cipher: Cipher) -> None:
+    protection = Protection(cipher, Digest.SHA512, None)
+    read = messages.read_request(encode(data, recipient=SECRET, protection=protection))
+    opened = messages.decrypt_request(read, SECRET)
+    assert opened == messages.DecryptedRequest(data, protection)
+
+
+@pytest.mark.parametrize("requester", [EC_DEVICE, EC384])
+@pytest.mark.parametrize("digest", MODERN_DIGESTS)
+def test_ec_requester_is_answered_by_password(requester: Identity, digest: Digest) -> None:
+    protection = Protection(Cipher.AES256_CBC, digest, None)
+    asked = request(requester=requester, protection=protection)
+    assert asked.signer == seen(requester)
+    reply = seal(REPLIES[0], to=asked, protection=protection, recipient=SECRET)
+    assert open_reply(reply, decrypt_with=SECRET) == REPLIES[0]
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=str)
+@pytest.mark.parametrize("ca", [CA, EC_CA, pki.root("ec384"), pki.root("rsa3072")])
+def test_reply_signed_by_any_kind_of_ca_is_read_back(reply: CertRep, ca: Identity) -> None:
+    assert open_reply(seal(reply, by=ca), signers=[ca]) == reply
+
+
+def test_ed25519_signs_on_both_sides() -> None:
+    by, certificate = ed25519_signer()
+    data = messages.encode_request(
+        DATA[0],
+        transaction_id=ID,
+        sender_nonce=NONCE,
+        signer=by,
+        recipient=seen(CA),
+        protection=Protection(),
+        signing_time=pki.NOW,
+    )
+    asked = messages.read_request(data)
+    assert asked.signer == certificate
+    reply = messages.seal_reply(
+        StillPending(), asked, signer=by, protection=Protection(), signing_time=pki.NOW
+    )
+    opened = messages.open_reply(
+        reply, transaction_id=ID, sender_nonce=NONCE, signers=[certificate], decrypt_with=None
+    )
+    assert opened == StillPending()
+
+
+def test_ec_signer_cannot_be_answered_without_a_password() -> None:
+    with pytest.raises(InputError, match="challengePassword"):
+        seal(REPLIES[0], to=request(requester=EC_DEVICE))
+
+
+def test_keys_in_tokens_do_everything() -> None:
+    device, ca = tokens.RsaToken(pki.rsa_key("rsa2048-c")), tokens.RsaToken(pki.rsa_key())
+    data = messages.encode_request(
+        DATA[0],
+        transaction_id=ID,
+        sender_nonce=NONCE,
+        signer=cms.Signer(seen(DEVICE), device),
+        recipient=seen(CA),
+        protection=Protection(),
+        signing_time=pki.NOW,
+    )
+    asked = messages.read_request(data)
+    assert messages.decrypt_request(asked, DecryptionKey(seen(CA), ca)).data == DATA[0]
+    reply = messages.seal_reply(
+        REPLIES[0],
+        asked,
+        signer=cms.Signer(seen(CA), ca),
+        protection=Protection(),
+        signing_time=pki.NOW,
+    )
+    assert open_reply(reply, decrypt_with=DecryptionKey(seen(DEVICE), device)) == REPLIES[0]
+    assert (device.calls, ca.calls) == (["sign", "decrypt"], ["decrypt", "sign"])
+
+
+@given(st.binary(min_size=1, max_size=64))
+@settings(max_examples=30, deadline=None)
+def test_nonce_of_1_to_64_bytes_is_copied(nonce: bytes) -> None:
+    # Q23: old Apple clients send 8.
+    asked = request(sender_nonce=nonce, requester=EC_DEVICE)
+    assert asked.sender_nonce == nonce
+    assert open_reply(seal(StillPending(), to=asked), sender_nonce=nonce) == StillPending()
+
+
+@given(IDS)
+@settings(max_examples=50, deadline=None)
+def test_transaction_id_of_any_text_is_copied(transaction_id: str) -> None:
+    asked = request(transaction_id=transaction_id, requester=EC_DEVICE)
+    assert asked.transaction_id == transaction_id
+    reply = seal(StillPending(), to=asked, by=EC_CA)
+    assert open_reply(reply, transaction_id=transaction_id, signers=[EC_CA]) == StillPending()
+
+
+def test_new_ids_and_nonces_differ_and_are_of_the_rfcs_form() -> None:
+    ids = {messages.new_transaction_id() for _ in range(50)}
+    nonces = {messages.new_nonce() for _ in range(50)}
+    assert len(ids) == len(nonces) == 50
+    assert {len(one) for one in ids} == {32}
+    assert {len(one) for one in nonces} == {16}
+
+
+# ------------------------------------------------------------------ what is written
+
+
+def attributes_of(message: bytes) -> dict[str, bytes]:
+    """The signed attributes: OID -> the encoded value."""
+    (info,) = cms.read_signed(message).signers
+    return {
+        attribute.type.dotted_string: b"".join(map(asn1.whole, attribute.values.as_list()))
+        for attribute in info.signed_attrs or ()
+    }
+
+
+def test_request_is_written_as_the_rfc_has_it() -> None:
+    message = encode()
+    assert ber_writer.der(ber_writer.parse(message)) == message
+    read = cms.read_signed(message)
+    assert read.content_type == w.DATA
+    assert read.certificates == (DEVICE.der,)
+    found = attributes_of(message)
+    assert found[w.MESSAGE_TYPE] == w.printable("19")
+    assert found[w.TRANSACTION_ID] == w.printable(ID)
+    assert found[w.SENDER_NONCE] == w.octets(NONCE)
+    assert found[messages.ID_SIGNING_TIME] == b"\x17\x0d260601000000Z"
+    assert set(found) == {
+        w.CONTENT_TYPE,
+        w.MESSAGE_DIGEST,
+        w.MESSAGE_TYPE,
+        w.TRANSACTION_ID,
+        w.SENDER_NONCE,
+        messages.ID_SIGNING_TIME,
+    }
+
+
+def test_success_is_written_as_the_rfc_has_it() -> None:
+    message = seal(REPLIES[0])
+    assert ber_writer.der(ber_writer.parse(message)) == message
+    found = attributes_of(message)
+    assert found[w.MESSAGE_TYPE] == w.printable("3")
+    assert found[w.PKI_STATUS] == w.printable("0")
+    assert found[w.RECIPIENT_NONCE] == w.octets(NONCE)
+    assert len(found[w.SENDER_NONCE]) == 18
+    assert found[w.SENDER_NONCE] != attributes_of(seal(REPLIES[0]))[w.SENDER_NONCE]
+    assert w.FAIL_INFO not in found
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "fail_info", "text"),
+    [
+        (Failure(FailInfo.BAD_TIME), "2", "3", None),
+        (Failure(None, "ä"), "2", "2", "ä"),
+        (Failure(9), "2", "9", None),
+        (Failure(FailInfo.BAD_ALG, "lone \ud800"), "2", "0", "lone ?"),
+        (StillPending(), "3", None, None),
+    ],
+)
+def test_reply_without_certificates_is_written_without_content(
+    reply: CertRep, status: str, fail_info: str | None, text: str | None
+) -> None:
+    message = seal(reply)
+    assert cms.read_signed(message).content is None
+    found = attributes_of(message)
+    assert found[w.PKI_STATUS] == w.printable(status)
+    assert found.get(w.FAIL_INFO) == (None if fail_info is None else w.printable(fail_info))
+    expected = None if text is None else w.tlv(0x0C, text.encode())
+    assert found.get(w.FAIL_INFO_TEXT) == expected
+
+
+@pytest.mark.parametrize("size", [0, 65])
+def test_nonce_that_nobody_reads_is_not_sent(size: int) -> None:
+    with pytest.raises(InputError, match=f"the senderNonce has {size} bytes"):
+        encode(sender_nonce=bytes(size))
+
+
+@pytest.mark.parametrize("transaction_id", ["", "x" * 256])
+def test_transaction_id_that_nobody_reads_is_not_sent(transaction_id: str) -> None:
+    with pytest.raises(InputError, match=f"the transactionID has {len(transaction_id)} char"):
+        encode(transaction_id=transaction_id)
+
+
+def test_transaction_id_that_is_no_text_is_not_sent() -> None:
+    with pytest.raises(InputError, match="cannot be written as UTF-8"):
+        encode(transaction_id="\ud800")
+
+
+def test_forbidden_algorithms_are_not_sent() -> None:
+    with pytest.raises(AlgorithmError, match="single DES"):
+        encode(protection=Protection(cipher=Cipher.DES_CBC))
+    with pytest.raises(AlgorithmError, match="MD5"):
+        encode(protection=Protection(digest=Digest.MD5))
+
+
+def test_signing_time_is_written_in_utc() -> None:
+    message = messages.encode_request(
+        DATA[0],
+        transaction_id=ID,
+        sender_nonce=NONCE,
+        signer=signer(DEVICE),
+        recipient=seen(CA),
+        protection=Protection(),
+        signing_time=datetime(2051, 2, 3, tzinfo=UTC),
+    )
+    assert attributes_of(message)[messages.ID_SIGNING_TIME] == b"\x18\x0f20510203000000Z"
+
+
+def test_secrets_are_not_shown() -> None:
+    for value in (*DATA, REPLIES[0], request()):
+        assert CSR.hex() not in repr(value)
+        assert "csr" not in repr(value)
+        assert "b'" not in repr(value)
+
+
+def test_names_are_those_of_the_rfc() -> None:
+    assert [one.rfc_name for one in MessageType] == [
+        *("CertRep", "RenewalReq", "PKCSReq", "CertPoll", "GetCert", "GetCRL")
+    ]
+    assert [int(one) for one in PkiStatus] == [0, 2, 3]
+
+
+# ------------------------------------------------------------------ the RFC's own vectors
+
+
+def test_the_rfcs_own_request_is_read() -> None:
+    read = messages.read_request(vectors.rfc8894("scep_req2.der"))
+    assert read.message_type is MessageType.PKCS_REQ
+    assert read.transaction_id == ID
+    assert len(read.sender_nonce) == 16
+    assert read.digest is Digest.SHA256
+    assert read.content == vectors.rfc8894("scep_req1.der")
+
+
+def test_the_rfcs_own_reply_answers_its_request() -> None:
+    asked = messages.read_request(vectors.rfc8894("scep_req2.der"))
+    body = vectors.rfc8894("scep_resp2.der")
+    assert w.SENDER_NONCE not in attributes_of(body)
+    # All is well until the key is missing, which nobody has published.
+    with pytest.raises((DecryptError, DecodeError)):
+        messages.open_reply(
+            body,
+            transaction_id=asked.transaction_id,
+            sender_nonce=asked.sender_nonce,
+            signers=[view(one) for one in cms.read_signed(body).certificates],
+            decrypt_with=key_of(DEVICE),
+        )
+    with pytest.raises(SignatureError):
+        open_reply(body)
