@@ -14,6 +14,7 @@
     │   └── ReplyMismatchError a good message, but not the answer to our question
     ├── RequestRejectedError   the CA said no to a query (enrolments return `Rejected` instead)
     ├── NotSupportedError      this CA does not offer that operation
+    ├── KeyUnavailable         a private key of the server (in a token) cannot be used now
     ├── ConfigError            a setting of the server is wrong: correct the file and start again
     │   └── ConfigErrors       all that is wrong with a configuration, at once
     └── StoreError             the server's database holds or was asked something that cannot be
@@ -284,6 +285,13 @@ class NotSupportedError(ScepError):
     def __init__(self, message: str, *, operation: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.operation = operation
+
+
+class KeyUnavailable(ScepError):
+    """A private key cannot be used at this moment: its token is away, locked or overloaded.
+
+    Nothing was lost; retrying later may help.
+    """
 
 
 class ConfigError(ScepError):

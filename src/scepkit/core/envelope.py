@@ -216,6 +216,36 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
     return _rsa_decrypt(ours.key, info.encrypted_key, transport, envelope.cipher), transport
 
 
+def is_addressed_to(envelope: Envelope, certificate: CertificateView) -> bool:
+    """Whether a RecipientInfo names this certificate; malformed ones name nobody."""
+    for info in envelope.recipients:
+        if asn1.tag_of(info) == _KEY_TRANSPORT:
+            try:
+                rid = asn1.read_tlv(asn1.KeyTransRecipientInfo, info, "KeyTransRecipientInfo").rid
+                if _names(rid, certificate):
+                    return True
+            except DecodeError:
+                continue
+    return False
+
+
+def password_iterations(envelope: Envelope) -> int | None:
+    """How many iterations of PBKDF2 one try at a password costs; None without a password.
+
+    :raises DecodeError: the PasswordRecipientInfo is malformed.
+    :raises AlgorithmError: the derivation is not PBKDF2, or costs more than we pay.
+    """
+    for info in envelope.recipients:
+        if asn1.tag_of(info) == _PASSWORD:
+            return _pbkdf2_parameters(_password_info(info).key_derivation).iterations
+    return None
+
+
+def is_for_a_key(envelope: Envelope) -> bool:
+    """Whether an RSA key may decrypt it."""
+    return any(asn1.tag_of(info) == _KEY_TRANSPORT for info in envelope.recipients)
+
+
 def _recipients_text(envelope: Envelope) -> str:
     tags = {asn1.tag_of(info) for info in envelope.recipients}
     kinds = [_RECIPIENT_KINDS.get(tag, "something unknown") for tag in tags]
@@ -304,14 +334,15 @@ def _oaep_spellings(digest: Digest) -> frozenset[bytes]:
 def _unwrap_by_password(envelope: Envelope, password: Password) -> bytes:
     for info in envelope.recipients:
         if asn1.tag_of(info) == _PASSWORD:
-            recipient = asn1.read(
-                asn1.PasswordRecipientInfo,
-                asn1.retag(info, _KEY_TRANSPORT),
-                "PasswordRecipientInfo",
-            )
-            return _unwrap_kek(recipient, password, envelope.cipher)
+            return _unwrap_kek(_password_info(info), password, envelope.cipher)
     raise DecryptError(
         f"the message is encrypted for {_recipients_text(envelope)}, expected a password"
+    )
+
+
+def _password_info(info: asn1.TLV) -> asn1.PasswordRecipientInfo:
+    return asn1.read(
+        asn1.PasswordRecipientInfo, asn1.retag(info, _KEY_TRANSPORT), "PasswordRecipientInfo"
     )
 
 
@@ -350,9 +381,7 @@ def _read_key_wrap(algorithm: asn1.TLV) -> tuple[Cipher, bytes]:
     return cipher, _iv(inner, cipher)
 
 
-def _derive(
-    derivation: asn1.KeyDerivation | None, password: Password, cipher: Cipher
-) -> bytes:
+def _pbkdf2_parameters(derivation: asn1.KeyDerivation | None) -> asn1.Pbkdf2Parameters:
     if derivation is None or derivation.algorithm.dotted_string != _ID_PBKDF2:
         found = derivation.algorithm.dotted_string if derivation else "none"
         raise AlgorithmError(
@@ -368,6 +397,13 @@ def _derive(
             f"PBKDF2 with {count} iterations is refused; expected 1 to {MAX_PBKDF2_ITERATIONS}",
             algorithm="PBKDF2",
         )
+    return parameters
+
+
+def _derive(
+    derivation: asn1.KeyDerivation | None, password: Password, cipher: Cipher
+) -> bytes:
+    parameters = _pbkdf2_parameters(derivation)
     prf = parameters.prf.algorithm.dotted_string if parameters.prf else "1.2.840.113549.2.7"
     digest = _HMACS.get(prf)
     if digest is None:

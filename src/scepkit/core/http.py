@@ -45,6 +45,7 @@ class HttpRequest:
         content_type: the Content-Type of `body`, or "".
         max_response: a longer response body is an error, in bytes.
         follow_redirects: whether a redirect may be followed (never for PKIOperation).
+        headers: further headers of this request alone, as names and values without line breaks.
     """
 
     method: Literal["GET", "POST"]
@@ -53,6 +54,7 @@ class HttpRequest:
     content_type: str = ""
     max_response: int = MAX_RESPONSE
     follow_redirects: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {shown_url(self.url)} body={len(self.body)} bytes>"

@@ -110,7 +110,7 @@ class Connection:
             if self._proxy.authorization:
                 put("Proxy-Authorization", self._proxy.authorization)
         put("Host", authority)
-        for name, value in headers:
+        for name, value in (*headers, *request.headers):
             put(name, value)
         if request.method == "POST":
             # Always a length, never chunks, which IIS does not take (Q33).
