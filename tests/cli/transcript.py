@@ -20,6 +20,7 @@ A transcript is a text file.  Its lines:
     keep NAME json PATH      set $NAME from the JSON on stdout
     touch-up FILE PATTERN TEXT    replace in a file
     cp FILE FILE | rm FILE ... | chmod MODE FILE
+    join FILE FILE ...       write the first from the others, one after the other
     vector NAME FILE         copy tests/vectors/NAME
 
 and then files, each after a line ``-- name --``.  A line that is none of these fails the test, so
@@ -229,6 +230,10 @@ class Transcript:
 
     def _do_vector(self, name: str, to: str) -> None:
         shutil.copy(VECTORS / name, self.directory / to)
+
+    def _do_join(self, to: str, *names: str) -> None:
+        data = b"".join((self.directory / name).read_bytes() for name in names)
+        (self.directory / to).write_bytes(data)
 
     def _do_rm(self, *names: str) -> None:
         for name in names:

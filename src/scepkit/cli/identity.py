@@ -6,7 +6,8 @@ only when a key needs one, and is read once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from scepkit.cli.failures import Unfit
 from scepkit.cli.output import Output
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from scepkit.core.enrolment import Requester
 
 
+T = TypeVar("T")
+
+
 class KeyPassword:
     """The password of the keys of one command; stdin can be read once only."""
 
@@ -38,14 +42,7 @@ class KeyPassword:
             KeyLoadError: there is none, or the password is missing or wrong.
             OSError: the file cannot be read.
         """
-        data = read_input(path, limit=MAX_FILE)
-        password = self._password_for(data, path)
-        try:
-            return load_key(data, password, path=path)
-        except KeyLoadError as error:
-            if password is None and _needs_password(data):
-                error.hint = "give its password with --key-password-file or SCEPKIT_KEY_PASSWORD"
-            raise
+        return self._load(load_key, path)
 
     def read_certificates(self, path: str) -> tuple[x509.Certificate, ...]:
         """Load all certificates in the file `path`, which may be PKCS #12.
@@ -54,8 +51,17 @@ class KeyPassword:
             KeyLoadError: there is none, or the password is missing or wrong.
             OSError: the file cannot be read.
         """
+        return self._load(load_certificates, path)
+
+    def _load(self, load: Callable[..., T], path: str) -> T:
         data = read_input(path, limit=MAX_FILE)
-        return load_certificates(data, self._password_for(data, path), path=path)
+        password = self._password_for(data, path)
+        try:
+            return load(data, password, path=path)
+        except KeyLoadError as error:
+            if password is None and _needs_password(data):
+                error.hint = "give its password with --key-password-file or SCEPKIT_KEY_PASSWORD"
+            raise
 
     def _password_for(self, data: bytes, path: str) -> bytes | None:
         if self.value is None and _needs_password(data) and has_terminal(self._out):
