@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from scepkit.core import asn1, cms, envelope
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
@@ -154,6 +154,8 @@ def encode_data(data: MessageData) -> bytes:
             return asn1.element(0x30, issuer, subject)
         case GetCert(issuer, serial) | GetCrl(issuer, serial):
             return asn1.issuer_and_serial(issuer, serial)
+        case _:
+            assert_never(data)
 
 
 def decode_data(message_type: MessageType, content: bytes) -> MessageData:
@@ -184,6 +186,8 @@ def decode_data(message_type: MessageType, content: bytes) -> MessageData:
             return kind(asn1.whole(which.issuer), serial)
         case MessageType.CERT_REP:
             raise DecodeError("a CertRep is not a request")
+        case _:
+            assert_never(message_type)
 
 
 # ------------------------------------------------------------------ replies as values
@@ -320,6 +324,8 @@ def open_reply(
         case None:
             found = "no pkiStatus" if status_text is None else f"pkiStatus {status_text[:20]!r}"
             raise DecodeError(f"the CertRep has {found}, expected 0, 2 or 3")
+        case never:
+            assert_never(never)
 
 
 def _success(
@@ -520,6 +526,8 @@ def seal_reply(
                 attributes.append((ID_FAIL_INFO_TEXT, asn1.element(0x0C, utf8)))
         case StillPending():
             attributes.append((ID_PKI_STATUS, _number(PkiStatus.PENDING)))
+        case _:
+            assert_never(reply)
     return cms.sign(content, attributes, signer, protection.digest)
 
 
