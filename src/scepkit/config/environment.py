@@ -39,7 +39,7 @@ class FromEnvironment(str):
             if text.startswith("["):
                 return self._as_toml(text)
             return [part.strip() for part in text.split(",") if part.strip()]
-        if kind.kind in ("table", "tables"):
+        if kind.kind in ("table", "tables", "pairs"):
             return self._as_toml(text)
         if kind.inner is bool:
             if text.lower() not in _TRUTHS:

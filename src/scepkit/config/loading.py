@@ -171,6 +171,8 @@ class _Reader:
                 return self.table(kind.inner, raw, path)
             case "tables":
                 return self._tables(kind, raw, path)
+            case "pairs":
+                return self._pairs(raw, known, kind, path)
             case "list":
                 return self._list(raw, known, kind, path)
             case "literal":
@@ -194,6 +196,21 @@ class _Reader:
                 continue
             try:
                 found[name] = self.table(kind.inner, value, here)
+            except _Wrong:
+                continue
+        return found
+
+    def _pairs(
+        self, raw: object, known: Setting, kind: FieldType, path: str
+    ) -> dict[object, object]:
+        if not isinstance(raw, Mapping):
+            raise self.wrong(path, f"expected keys with a value each, found {kind_of(raw)}")
+        found = {}
+        for name, value in raw.items():
+            here = _join(path, name)
+            try:
+                key = self._parsed(name, known.parse_key, here) if known.parse_key else name
+                found[key] = self._scalar(value, known, kind.inner, here)
             except _Wrong:
                 continue
         return found

@@ -6,7 +6,8 @@
 
 The type of a field says what is read into it: ``str``, ``int``, ``bool``, ``timedelta``, ``Path``,
 `Secret`, a ``Literal``, another such dataclass (a table), ``tuple[X, ...]`` (a list),
-``dict[str, X]`` (tables by name), or any type that has a `parse`; each may be ``| None``.
+``dict[str, X]`` (tables by name), ``dict[K, V]`` with two parsers (pairs), or any type that has a
+`parse`; each may be ``| None``.
 
 The rule of this file: all that the loader and the reference of settings know of a setting is said
 here, once, beside the field.
@@ -32,7 +33,9 @@ class Setting:
     Attributes:
         doc: what it is for, in whole sentences (Markdown).
         default: as it would be written in the file, or `REQUIRED`, or None when it may be absent.
-        parse: reads the text of one value (of each element, for a list), raising `InputError`.
+        parse: reads the text of one value (of each element, for a list or pairs), raising
+            `InputError`.
+        parse_key: reads each key, for pairs.
         example: a value to show in the reference where the default shows nothing.
         minimum: smallest number or duration.
         maximum: largest number or duration.
@@ -44,6 +47,7 @@ class Setting:
     doc: str = ""
     default: object = None
     parse: Callable[[str], object] | None = None
+    parse_key: Callable[[str], object] | None = None
     example: str = ""
     minimum: Any = None
     maximum: Any = None
@@ -66,6 +70,7 @@ def setting(
     *,
     default: object = REQUIRED,
     parse: Callable[[str], object] | None = None,
+    parse_key: Callable[[str], object] | None = None,
     example: str = "",
     minimum: object = None,
     maximum: object = None,
@@ -77,6 +82,7 @@ def setting(
         doc=doc,
         default=default,
         parse=parse,
+        parse_key=parse_key,
         example=example,
         minimum=minimum,
         maximum=maximum,
@@ -98,8 +104,8 @@ class FieldType:
     """A field's type, taken apart.
 
     Attributes:
-        kind: "value", "literal", "list", "tables" (by name) or "table".
-        inner: the type itself; of the elements for "list" and "tables".
+        kind: "value", "literal", "list", "pairs" (keys and values), "tables" (by name) or "table".
+        inner: the type itself; of the elements for "list", "pairs" and "tables".
         optional: whether None is allowed.
         choices: the texts of a "literal".
         collect: builds the list: ``tuple`` or ``frozenset``.
@@ -140,7 +146,13 @@ def taken_apart(hint: Any) -> FieldType:
     if origin in (tuple, frozenset):
         return FieldType("list", args[0], optional, collect=origin)
     if origin is dict:
-        return FieldType("tables", args[1], optional)
-    if dataclasses.is_dataclass(hint) and any(_KEY in f.metadata for f in dataclasses.fields(hint)):
+        return FieldType("tables" if _has_settings(args[1]) else "pairs", args[1], optional)
+    if _has_settings(hint):
         return FieldType("table", hint, optional)
     return FieldType("value", hint, optional)
+
+
+def _has_settings(hint: Any) -> bool:
+    return dataclasses.is_dataclass(hint) and any(
+        _KEY in field.metadata for field in dataclasses.fields(hint)
+    )

@@ -6,6 +6,7 @@ that shows what was expected.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -116,6 +117,17 @@ def parse_curve(text: str) -> str:
     if text not in ("p256", "p384", "p521"):
         raise InputError(f"expected p256, p384 or p521, found {shown(text)}")
     return text
+
+
+def parse_pattern(text: str) -> re.Pattern[str]:
+    """Read a regular expression.
+
+    :raises InputError: it is none.
+    """
+    try:
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise InputError(f"{shown(text)} is not a regular expression: {error}") from None
 
 
 def parse_text(text: str) -> str:

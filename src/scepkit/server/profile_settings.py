@@ -1,155 +1,25 @@
 """The settings of a profile: who may enrol in it, and what its certificates contain.
 
-The rule of this file: as in `scepkit.server.settings`.  A profile with nothing in its ``auth``
-table holds every request for a person: there is no way to write "everybody".
+The rule of this file: as in `scepkit.server.settings`; who may enrol is in `auth_settings`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from cryptography import x509
 
-from scepkit.config import Rate, Secret, parse_rate, setting
+from scepkit.config import Rate, parse_rate, setting
 from scepkit.core.names import parse_eku, parse_subject
 from scepkit.errors import ConfigError
 from scepkit.server import parsing
+from scepkit.server.auth_settings import AuthSettings
 from scepkit.server.presets import PRESETS
 
-_SECOND = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
-
-
-# ------------------------------------------------------------------ who may enrol
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChallengeAuth:
-    """One-time challenges, made by `scepkit challenge new`."""
-
-    ttl: timedelta = setting(
-        "How long a new challenge can be used, if the command does not say otherwise.",
-        default="1h",
-        minimum=_SECOND,
-    )
-    uses: int = setting(
-        "How many enrolments a new challenge is good for, if the command does not say otherwise.",
-        default=1,
-        minimum=1,
-        maximum=1_000_000,
-    )
-    return_unused: bool = setting(
-        "Give a challenge back when the request that it paid for is rejected or expires.",
-        default=False,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookAuth:
-    """A web service that decides, in the form of step-ca's SCEPCHALLENGE webhooks."""
-
-    url: str = setting(
-        "Where the request is posted to.",
-        parse=parsing.parse_url,
-        example='"https://mdm.example/scep"',
-    )
-    secret: Secret | None = setting(
-        "The base64 key of the HMAC-SHA-256 in X-Smallstep-Signature. Without it requests are not "
-        "signed."
-    )
-    bearer: Secret | None = setting("A token for the Authorization header.")
-    id: str | None = setting("What is sent as X-Smallstep-Webhook-ID.", default=None)
-    ca_bundle: Path | None = setting(
-        "The certificates (PEM) that the service's TLS certificate is checked with, instead of the "
-        "system's.",
-        default=None,
-    )
-    timeout: timedelta = setting(
-        "How long to wait for an answer; no answer is a refusal.",
-        default="10s",
-        minimum=timedelta(milliseconds=100),
-        maximum=timedelta(minutes=2),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgramAuth:
-    """A program that decides: it reads the CSR (PEM) on its standard input; exit code 0 allows."""
-
-    argv: tuple[str, ...] = setting(
-        "The program and its arguments. No shell is involved.",
-        parse=parsing.parse_text,
-        example='["/usr/local/bin/check-csr", "--strict"]',
-    )
-    timeout: timedelta = setting(
-        "When it runs longer it is killed, and the request refused.",
-        default="10s",
-        minimum=timedelta(milliseconds=100),
-        maximum=timedelta(minutes=2),
-    )
-
-    def __post_init__(self) -> None:
-        if not self.argv or not self.argv[0].startswith("/"):
-            raise ConfigError("expected the absolute path of a program first", path="argv")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenewalAuth:
-    """Renewal by a certificate: whoever has a good one gets a new one for the same names."""
-
-    window: timedelta | None = setting(
-        "How long before its end a certificate can be renewed. Without it: the last half of its "
-        "life.",
-        default=None,
-        minimum=_MINUTE,
-    )
-    expired: timedelta = setting(
-        "How long after its end a certificate can still be renewed.", default="0s"
-    )
-    allowed: tuple[str, ...] = setting(
-        "CAs of this server, besides the profile's own, whose certificates can be renewed here.",
-        default=(),
-        example='["old"]',
-    )
-    same_key: bool = setting("Accept a renewal with the old key.", default=True)
-    by_enrolment: bool = setting(
-        "Take a PKCSReq that is signed with a certificate of this CA for a renewal, as clients of "
-        "older drafts do.",
-        default=True,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthSettings:
-    """Who may enrol. Whatever is configured here may allow a request; nothing allows without."""
-
-    challenge: ChallengeAuth | None = setting(
-        "One-time challenges.", default=None, example='{ ttl = "1h" }'
-    )
-    static_secret: Secret | None = setting(
-        "One challenge for everybody. It leaks with the first device that does: prefer one-time "
-        "challenges."
-    )
-    webhook: WebhookAuth | None = setting("A web service that decides.", default=None)
-    program: ProgramAuth | None = setting("A program that decides.", default=None)
-    renewal: RenewalAuth | None = setting("Renewal by a certificate.", default=None, example="{}")
-    manual: bool | None = setting(
-        "Hold what nothing else allows, for `scepkit requests approve`. Without it: true when "
-        "nothing else is configured. A wrong challenge is refused in any case.",
-        default=None,
-    )
-
-    @property
-    def holds(self) -> bool:
-        """Whether a request that nothing allows waits for a person instead of being refused."""
-        enrols = (self.challenge, self.static_secret, self.webhook, self.program)
-        return not any(enrols) if self.manual is None else self.manual
-
-
-# ------------------------------------------------------------------ what certificates contain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +62,14 @@ class SubjectSettings:
     allow_empty: bool = setting(
         "Accept requests without a subject when they have alternative names.", default=False
     )
+    patterns: dict[x509.ObjectIdentifier, re.Pattern[str]] = setting(
+        "A regular expression for each of some attributes: the attribute must be there, and every "
+        "value of it must match as a whole.",
+        default={},
+        parse=parsing.parse_pattern,
+        parse_key=parsing.parse_attribute,
+        example='{ CN = "router[0-9]+" }',
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +85,14 @@ class SanSettings:
         "OIDs of other kinds that are copied as they are.",
         default=(),
         parse=parsing.parse_extension,
+    )
+    patterns: dict[str, re.Pattern[str]] = setting(
+        "A regular expression for each of some kinds: every name of that kind must match as a "
+        "whole. Names of type `dns`, `email`, `uri`, `upn` as they are, `ip` in their usual form.",
+        default={},
+        parse=parsing.parse_pattern,
+        parse_key=parsing.parse_name_kind,
+        example="{ dns = '[a-z0-9-]+\\.example\\.com' }",
     )
     unlisted: Literal["refuse", "drop"] = setting(
         "What happens to a request with other kinds.", default="refuse"
@@ -301,8 +187,13 @@ class ProfileSettings:
         parse=parsing.parse_url,
     )
     accept_3des: bool = setting(
-        "Accept requests encrypted with triple DES, and announce it. Single DES never is.",
+        "Accept requests encrypted with triple DES, and announce it.",
         default=True,
+    )
+    accept_single_des_requests: bool = setting(
+        "Read requests encrypted with single DES, against RFC 8894: some clients send nothing "
+        "else. It is not announced, and replies to them use AES.",
+        default=False,
     )
     accept_sha1: bool = setting(
         "Accept requests signed with SHA-1, and announce it. MD5 never is.", default=True
@@ -323,5 +214,11 @@ class ProfileSettings:
         "How long a held request waits for a person, before it expires.",
         default="30d",
         minimum=_MINUTE,
+    )
+    max_pending: int = setting(
+        "How many requests may wait for a person; further ones are answered with 503.",
+        default=1000,
+        minimum=1,
+        maximum=10_000_000,
     )
     rate_limit: RateLimit = setting("How many requests are accepted.", default={})

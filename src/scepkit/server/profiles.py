@@ -73,18 +73,27 @@ def _rules(
 
 def crl_urls(settings: Settings, ca: str, generation: int) -> tuple[str, ...]:
     """Where the CRL of one generation of a CA is; each has its own, as each has its own key."""
-    return _urls(settings, settings.ca[ca].crl.urls, f"/crl/{ca}.{generation}.crl", generation)
+    return _urls(
+        settings, settings.ca[ca].crl.urls, f"/crl/{ca}{_suffix(generation)}.crl", generation
+    )
 
 
 def issuer_urls(settings: Settings, ca: str, generation: int) -> tuple[str, ...]:
     """Where the certificate of one generation of a CA is."""
-    return _urls(settings, settings.ca[ca].issuer_urls, f"/ca/{ca}.{generation}.cer", generation)
+    return _urls(
+        settings, settings.ca[ca].issuer_urls, f"/ca/{ca}{_suffix(generation)}.cer", generation
+    )
+
+
+def _suffix(generation: int) -> str:
+    # No name has a tilde, so this is never the name of another CA.
+    return "" if generation == 1 else f"~{generation}"
 
 
 def _urls(
     settings: Settings, given: tuple[str, ...] | None, path: str, generation: int
 ) -> tuple[str, ...]:
     if given is not None:
-        return tuple(url.replace("{generation}", str(generation)) for url in given)
+        return tuple(url.replace("{generation}", _suffix(generation)) for url in given)
     base = settings.server.public_url
     return (f"{base}{path}",) if base else ()

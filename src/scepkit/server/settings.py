@@ -89,9 +89,9 @@ class ServerSettings:
     )
     public_url: str | None = setting(
         "Where the world reaches this server, without a path. Certificates then say that their CRL "
-        "is at `/crl/NAME.1.crl` and their CA's certificate at `/ca/NAME.1.cer` there, where 1 is "
-        "the generation of the CA, and commands print addresses with it. Use http: who fetches a "
-        "CRL cannot check the certificate of an https server first.",
+        "is at `/crl/NAME.crl` and their CA's certificate at `/ca/NAME.cer` there, and commands "
+        "print addresses with it. Use http: who fetches a CRL cannot check the certificate of an "
+        "https server first.",
         default=None,
         parse=parse_url,
         example='"http://ca.example"',
@@ -188,8 +188,9 @@ class CrlSettings:
         minimum=timedelta(minutes=1),
     )
     urls: tuple[str, ...] | None = setting(
-        "Where certificates say that the CRL is; `{generation}` stands for the number of the CA's "
-        "key. Without it: under `server.public_url`; `[]` leaves the extension out.",
+        "Where certificates say that the CRL is; `{generation}` stands for nothing, and after a "
+        "rollover for `~2` and so on. Without it: under `server.public_url`; `[]` leaves the "
+        "extension out.",
         default=None,
         parse=parse_url,
     )
