@@ -22,7 +22,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from scepkit.ca import tbs
 from scepkit.core.algorithms import Digest
+from scepkit.core.signed import signature_algorithm, signed
 from scepkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class CaIssuer:
             first=self.certificate.not_valid_before_utc,
             last=self.certificate.not_valid_after_utc,
             hash=signature_hash(self.key, self.digest),
+            digest=_digest(self.key, self.digest),
         )
         object.__setattr__(self, "_issuer", ours)
 
@@ -126,6 +129,32 @@ class CaIssuer:
         dates = self.validity_of(template, now)
         builder = certificate_builder(template, serial, dates, ours.name, ours.key_identifier)
         return builder.sign(self.key, ours.hash)  # type: ignore[arg-type]  # Digest.hash() is wider
+
+    def to_be_signed(self, template: CertificateTemplate, serial: int, now: datetime) -> bytes:
+        """What `issue` with the same arguments would sign: a TBSCertificate in DER.
+
+        To be made durable before it is signed, so that there is no certificate that nobody knows
+        of, and so that whoever goes on after a crash signs the same.
+
+        :raises InputError: as `issue`.
+        """
+        check_number(serial)
+        ours = self._issuer
+        return tbs.to_be_signed(
+            template,
+            serial,
+            self.validity_of(template, now),
+            issuer=ours.name.public_bytes(),
+            issuer_key=extension(ours.key_identifier),
+            algorithm=signature_algorithm(self.key, ours.digest),
+        )
+
+    def sign(self, to_be_signed: bytes) -> bytes:
+        """Sign what `to_be_signed` gave; returns the certificate in DER.
+
+        Whatever the private key raises is passed on.
+        """
+        return signed(to_be_signed, self.key, self._issuer.digest)
 
     def make_crl(
         self,
@@ -174,6 +203,7 @@ class _Issuer:
     first: datetime
     last: datetime
     hash: hashes.HashAlgorithm | None
+    digest: Digest
 
 
 def certificate_builder(
@@ -252,17 +282,21 @@ def signature_hash(key: PrivateKey, digest: Digest | None) -> hashes.HashAlgorit
 
     :raises InputError: the digest is older than SHA-256, or the key takes none.
     """
-    if isinstance(key, rsa.RSAPrivateKey):
-        digest = digest or Digest.SHA256
-    elif isinstance(key, ec.EllipticCurvePrivateKey):
-        digest = digest or _CURVE_DIGESTS.get(key.curve.name, Digest.SHA256)
-    else:
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         if digest is not None:
             raise InputError("Ed25519 has its digest built in; leave it out")
         return None
+    digest = _digest(key, digest)
     if digest in {Digest.MD5, Digest.SHA1}:
         raise InputError(f"{digest.value} is too old to sign certificates; expected sha256 or more")
     return digest.hash()
+
+
+def _digest(key: PrivateKey, digest: Digest | None) -> Digest:
+    """The same as a `Digest`; Ed25519 ignores it."""
+    if digest is None and isinstance(key, ec.EllipticCurvePrivateKey):
+        return _CURVE_DIGESTS.get(key.curve.name, Digest.SHA256)
+    return digest or Digest.SHA256
 
 
 _CURVE_DIGESTS = {"secp384r1": Digest.SHA384, "secp521r1": Digest.SHA512}
