@@ -4,6 +4,8 @@ Only fenced blocks count as code.  A note is a comment that no reader of the ren
 
     <!-- meanwhile: WORDS -->    something happens elsewhere before the next block (`world.EVENTS`)
     <!-- not run: REASON -->     the next block is not executed
+
+Comments that do not begin like these, with words and a colon, are somebody else's.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 _FENCE = re.compile(r"^( {0,3})(`{3,}|~{3,})\s*(\S*)\s*$")
 _NOTE = re.compile(r"^<!-- (meanwhile|not run): (.+) -->$")
-_COMMENT = re.compile(r"^\s*<!--")
+_COMMENT = re.compile(r"^\s*<!--[\w ]*:")
 _HEADING = re.compile(r"^(#{1,6}) +(.+?) *#*$")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 _LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^()\s]+)\)")

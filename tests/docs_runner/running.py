@@ -6,6 +6,7 @@
              what it writes (stdout and stderr).  A command must succeed, unless ``$ echo $?`` is
              next.
 ``text``     right after ``python``, what it prints; elsewhere nothing that is run.
+``toml``     must be TOML; ``json`` must be JSON.
 
 In expected output "..." stands for anything in a line, and on a line alone for any lines.
 Any other language than these is a mistake of the page.
@@ -13,12 +14,14 @@ Any other language than these is a mistake of the page.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -90,6 +93,8 @@ class Runner:
                     self._console(item)
                 case Block("text"):
                     pass
+                case Block("toml" | "json"):
+                    self._data(item)
                 case Block(language, _, line):
                     raise self._error(line, f"a block of {language or 'no language'} is not run")
         self._nothing_left(0)
@@ -121,12 +126,12 @@ class Runner:
         if name := _FILE_NAME.match(source):
             (self.world.directory / name[1]).write_text(source)
             return
-        # Blank lines first, so that a traceback has the line numbers of the page.
-        code = compile("\n" * (block.line - 1) + source, str(self.page.path), "exec")
         start = len(self.world.screen.getvalue())
+        # Blank lines first, so that a traceback has the line numbers of the page.
+        source = "\n" * (block.line - 1) + source
         try:
             with self._terminal():
-                exec(code, self.namespace)
+                exec(compile(source, str(self.page.path), "exec"), self.namespace)  # noqa: S102
         except Exception as error:
             raise self._error(_line_of(error, self.page.path), repr(error)) from error
         self.printed = self.world.screen.getvalue()[start:]
@@ -143,6 +148,13 @@ class Runner:
             sys.stdin, sys.stdout, sys.stderr = before
             self.world.screen.terminal = False
 
+    def _data(self, block: Block) -> None:
+        parse = tomllib.loads if block.language == "toml" else json.loads
+        try:
+            parse(block.text)
+        except ValueError as error:
+            raise self._error(block.line, f"this is no {block.language}: {error}") from None
+
     # ------------------------------------------------------------------ commands
 
     def _console(self, block: Block) -> None:
@@ -158,9 +170,7 @@ class Runner:
             if last and following != "echo $?":
                 raise self._error(line, f"exit code {last}:\n{self.world.shown(done.stdout)}")
             if expected:
-                self._expect(
-                    Block("text", expected, line + 1, follows=True), done.stdout, expected
-                )
+                self._expect(Block("text", expected, line + 1, follows=True), done.stdout, expected)
 
     def _shell(self, command: str, last: int) -> subprocess.CompletedProcess[str]:
         # The status of the command before, for $?.
@@ -243,7 +253,8 @@ def matches(expected: str, found: str) -> bool:
         else:
             pieces = [re.escape(piece) for piece in line.rstrip().split("...")]
             pattern += ".*?".join(pieces) + r"[ \t]*\n"
-    return re.fullmatch(pattern, found.rstrip("\n") + "\n") is not None
+    text = found.rstrip("\n")
+    return re.fullmatch(pattern, f"{text}\n" if text else "") is not None
 
 
 # ------------------------------------------------------------------ a page in its world

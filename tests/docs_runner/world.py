@@ -166,6 +166,10 @@ def _approves(world: World) -> None:
     world.ca.approve()
 
 
+def _prepares_a_rollover(world: World) -> None:
+    world.ca.stage_next_ca()
+
+
 def _factory_certificate(world: World) -> None:
     maker = pki.root("ec256-a", "Device Maker CA", not_after=_FAR_AWAY)
     device = pki.device(maker, "router1", "rsa2048-a", not_before=_LONG_AGO, not_after=_FAR_AWAY)
@@ -189,8 +193,10 @@ EVENTS: dict[str, Callable[[World], None]] = {
     "the CA decides by hand from now on": _decides_by_hand,
     "the CA decides at the second poll from now on": _wants_polls,
     "the operator approves": _approves,
-    "the operator prepares a rollover": lambda world: world.ca.stage_next_ca() and None,
+    "the operator prepares a rollover": _prepares_a_rollover,
     "the CA answers with single DES": lambda world: world.ca.inject("des-reply"),
+    "the server is busy": lambda world: world.ca.inject("busy"),
+    "a web page answers GetCACert": lambda world: world.ca.inject("ca-cert-html"),
     "the CA is healthy again": lambda world: world.ca.heal(),
     "the CA answers in jscep's form": lambda world: world.ca.inject("next-ca-beside-the-content"),
     "the CA now has two RAs, as NDES has": _another_ca(ra="split"),
