@@ -44,7 +44,16 @@ class Reservation:
     frozen: str = "{}"
 
 
-_RESERVE = f"""
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is to be signed: the serial number and all that was fixed with it."""
+
+    ca_id: int
+    serial: str
+    frozen: str
+
+
+_INSERT = """
     INSERT INTO certificate (
         ca_id, serial, operation_id, state, profile, subject, sans, not_before, not_after,
         created_at, issued_at, spki_sha256, sha256, frozen, der
@@ -53,33 +62,33 @@ _RESERVE = f"""
         :now, :issued_at, :spki_sha256, :sha256, :frozen, :der
     )
     ON CONFLICT DO NOTHING
-    RETURNING {_COLUMNS}
 """
 
 
-def reserve(tx: Tx, reservation: Reservation, now: int) -> Certificate | None:
+def reserve(tx: Tx, reservation: Reservation, now: int) -> Reserved | None:
     """Fix a serial number and what will be signed with it, before it is signed.
 
     An operation that has a reservation already keeps it: that one is returned.  None when another
     certificate has the serial number: draw another.
     """
-    reserved = _insert(tx, reservation, now, der=None)
-    if reserved is None and reservation.operation_id is not None:
-        return of_operation(tx, reservation.operation_id)
-    return reserved
+    if _insert(tx, reservation, now, der=None) is not None:
+        return Reserved(reservation.ca_id, reservation.serial, reservation.frozen)
+    if reservation.operation_id is None:
+        return None
+    earlier = of_operation(tx, reservation.operation_id)
+    return None if earlier is None else Reserved(earlier.ca_id, earlier.serial, earlier.frozen)
 
 
-def record(tx: Tx, reservation: Reservation, der: bytes, now: int) -> Certificate | None:
-    """Add a certificate that exists already; None when its serial number is taken."""
+def record(tx: Tx, reservation: Reservation, der: bytes, now: int) -> int | None:
+    """Add a certificate that exists: its number, or None when the serial number is taken."""
     return _insert(tx, reservation, now, der=der)
 
 
-def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) -> Certificate | None:
+def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) -> int | None:
     if "\0" in reservation.subject or "\0" in reservation.sans:
         raise InputError("a subject or name has a NUL in it")
-    return _one(
-        tx,
-        _RESERVE,
+    return tx.insert(
+        _INSERT,
         {
             "ca_id": reservation.ca_id,
             "serial": reservation.serial,

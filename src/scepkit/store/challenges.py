@@ -40,7 +40,6 @@ _INSERT = """
     INSERT INTO challenge (
         profile, mac, bind, label, uses, uses_left, expires_at, created_at, created_by
     ) VALUES (:profile, :mac, :bind, :label, :uses, :uses, :expires_at, :now, :actor)
-    RETURNING id
 """
 
 
@@ -58,8 +57,9 @@ def mint(tx: Tx, new: Iterable[NewChallenge], *, actor: str, now: int) -> list[i
             "now": now,
             "actor": actor,
         }
-        ((number,),) = tx.all(_INSERT, parameters)
-        numbers.append(number)
+        number = tx.insert(_INSERT, parameters)
+        if number is not None:  # an INSERT without a conflict clause adds its row or fails
+            numbers.append(number)
         audit.record(
             tx,
             now=now,
@@ -77,17 +77,26 @@ def mint(tx: Tx, new: Iterable[NewChallenge], *, actor: str, now: int) -> list[i
     return numbers
 
 
-_SPEND = f"""
+_SPEND = """
     UPDATE challenge SET uses_left = uses_left - 1
     WHERE mac = :mac AND profile = :profile AND uses_left > 0 AND expires_at > :now
         AND revoked_at IS NULL
-    RETURNING {_COLUMNS}
+    RETURNING id, bind
 """
 
 
-def spend(tx: Tx, mac: bytes, profile: str, now: int) -> Challenge | None:
-    """Use a challenge once; None when there is none that can be used."""
-    return _one(tx, _SPEND, {"mac": mac, "profile": profile, "now": now})
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A challenge of which one use was taken, and who may use it."""
+
+    challenge_id: int
+    bind: str
+
+
+def spend(tx: Tx, mac: bytes, profile: str, now: int) -> Spent | None:
+    """Use a challenge once; None when there is none that can be used (`find` says why)."""
+    row = tx.one(_SPEND, {"mac": mac, "profile": profile, "now": now})
+    return None if row is None else Spent(*row)
 
 
 def give_back(tx: Tx, challenge_id: int) -> bool:

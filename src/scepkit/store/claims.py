@@ -123,7 +123,6 @@ _INSERT = """
         0, :lease_until, :pending_until, :now, :csr, :signer
     )
     ON CONFLICT (profile, op_key, epoch) DO NOTHING
-    RETURNING id
 """
 
 
@@ -133,7 +132,7 @@ def _insert(tx: Tx, request: Claim, now: int, epoch: int) -> int | None:
         lease_until = now + request.lease
     elif request.pending_for is not None:
         pending_until = now + request.pending_for
-    row = tx.one(
+    return tx.insert(
         _INSERT,
         {
             "profile": request.profile,
@@ -155,7 +154,6 @@ def _insert(tx: Tx, request: Claim, now: int, epoch: int) -> int | None:
             "signer": request.signer,
         },
     )
-    return None if row is None else row[0]
 
 
 # A finished operation gives its transactionID to the next one: there are clients that make the

@@ -54,6 +54,10 @@ class Tx(Protocol):
         """Run a statement without a result: how many rows it changed."""
         ...
 
+    def insert(self, sql: str, parameters: Parameters = ...) -> int | None:
+        """Run an INSERT of one row: its `id`, or None when a conflict kept it out."""
+        ...
+
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         """Run a statement once for each set of parameters."""
         ...

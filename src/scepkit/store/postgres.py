@@ -86,6 +86,10 @@ class PostgresTx:
     def run(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         return self._cursor.execute(_translated(sql), parameters).rowcount
 
+    def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
+        row = self.one(f"{sql} RETURNING id", parameters)
+        return None if row is None else row[0]
+
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         self._cursor.executemany(_translated(sql), parameters)
 

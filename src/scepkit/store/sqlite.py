@@ -80,6 +80,11 @@ class SqliteTx:
     def run(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         return self._cursor.execute(sql, parameters).rowcount
 
+    def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
+        # RETURNING would cost as much as the row itself.
+        cursor = self._cursor.execute(sql, parameters)
+        return cursor.lastrowid if cursor.rowcount else None
+
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         self._cursor.executemany(sql, parameters)
 
