@@ -51,12 +51,24 @@ def run(out: Output, url: str, options: Options) -> ExitCode:
             raise Unfit(f"--{name} - cannot be renewed: its successor takes its place")
     if options["key_type"] is not None:
         parse_key_spec(options["key_type"])
-    directory = os.path.dirname(os.path.realpath(options["cert"]))
-    with alone_in(directory):
-        return _renew(out, url, directory, options)
+    _refuse_one_file(options)
+    with alone_in(os.path.dirname(os.path.realpath(options["cert"]))):
+        return _renew(out, url, options)
 
 
-def _renew(out: Output, url: str, directory: str, options: Options) -> ExitCode:
+def _refuse_one_file(options: Options) -> None:
+    # Their successors would be one file too, in which one overwrites the other.
+    names = [name for name in ("cert", "key", "chain") if options[name] is not None]
+    files = {os.path.realpath(options[name]) for name in names}
+    if len(files) < len(names):
+        raise Unfit(
+            f"--{', --'.join(names)} must be different files",
+            hint="take key and certificate apart first",
+            path=options["cert"],
+        )
+
+
+def _renew(out: Output, url: str, options: Options) -> ExitCode:
     passwords = KeyPassword(out, options["key_password_file"])
     if swap.finish(options["cert"]) or _take_up(options, passwords):
         out.note("completed a renewal that had been interrupted")
@@ -65,7 +77,7 @@ def _renew(out: Output, url: str, directory: str, options: Options) -> ExitCode:
     if datetime.now(UTC) < start:
         _tell_not_due(out, old.certificate, start)
         return ExitCode.DONE
-    pending_path = os.path.join(directory, "pending.json")
+    pending_path = os.path.join(os.path.dirname(options["cert"]), "pending.json")
     if _is_pending(pending_path, options["cert"]):
         from scepkit.cli.pending_file import read_pending
         from scepkit.cli.polling import resume
