@@ -60,6 +60,10 @@ def test_each_foreign_package_has_one_home(path: Path) -> None:
     homes = {
         "click": modules("cli"),
         "psycopg": modules("store", "postgres.py"),
+        "httptools": modules("server", "listening.py"),
+        "prometheus_client": modules("server", "metrics.py"),
+        "starlette": modules("server", "app.py"),
+        "uvicorn": modules("server", "listening.py"),
         "pytest": [*modules("testing"), *modules("testing.py")],
     }
     for name in imported(path):
