@@ -152,8 +152,8 @@ class AuthSettings:
 
     A certificate of this server is looked at first (`renewal`). If the request has a challenge, one
     of `challenge`, `static_secret` and `webhook` must know it; a wrong one is refused, whatever
-    else is configured. A request without a challenge is for `webhook`, then `program`, then a person.
-    `program` on its own decides whatever the challenge is.
+    else is configured. A request without a challenge is for `webhook`, then `program`, then a
+    person. `program` on its own decides whatever the challenge is.
     """
 
     challenge: ChallengeAuth | None = setting(
@@ -169,7 +169,7 @@ class AuthSettings:
     manual: bool | None = setting(
         "Hold what nothing else allows, for `scepkit requests approve`. Without it: true when "
         "nothing else is configured. A wrong challenge is refused in any case. A web service or "
-        "program that does not answer is a refusal, or with `true` a reason to hold.",
+        "program that fails is a refusal, or with `true` a reason to hold.",
         default=None,
     )
 

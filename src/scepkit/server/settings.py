@@ -214,8 +214,8 @@ class CaSettings:
     )
     crl: CrlSettings = setting("The CRL of this CA.", default={})
     issuer_urls: tuple[str, ...] | None = setting(
-        "Where certificates say that this CA's certificate is; `{generation}` as above. Without "
-        "it: under `server.public_url`; `[]` leaves it out.",
+        "Where certificates say that this CA's certificate is; `{generation}` as in `crl.urls`. "
+        "Without it: under `server.public_url`; `[]` leaves it out.",
         default=None,
         parse=parse_url,
     )
