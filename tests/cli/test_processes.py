@@ -6,6 +6,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from scepkit.cli import swap
 from scepkit.cli.destination import alone_in
 from scepkit.cli.failures import Unfit
+from scepkit.keys import read_key_file
 from scepkit.testing import TestCa
 from tests.cli.transcript import run_scepkit
 
@@ -117,3 +119,27 @@ def test_a_certificate_that_had_arrived_is_put_in_place_without_asking(
     assert (tmp_path / "key.pem").read_bytes() == new_key
     assert (tmp_path / "cert.pem").read_bytes() == new_certificate
     assert sorted(os.listdir(tmp_path)) == ["cert.pem", "chain.pem", "key.pem"]  # noqa: PTH208
+
+
+def test_the_key_of_a_request_that_left_survives_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca = TestCa(faults=["reply-slow"])
+    monkeypatch.chdir(tmp_path)
+    with ca.serve() as url:
+        words = ["enrol", url, "--subject", "CN=x", "--challenge", "secret",
+                 "--ca-fingerprint", ca.fingerprint]  # fmt: skip
+        running = subprocess.Popen([sys.executable, "-m", "scepkit", *words], cwd=tmp_path)
+        deadline = time.monotonic() + 20
+        while not ca.issued and time.monotonic() < deadline:
+            time.sleep(0.01)
+        running.kill()
+        running.wait()
+        assert len(ca.issued) == 1
+        assert os.listdir(tmp_path) == ["key.pem"]  # noqa: PTH208
+        ca.heal()
+        ran = run_scepkit(words, monkeypatch)
+    assert ran.code == 0
+    assert "using the key of an earlier attempt" in ran.stderr
+    key = read_key_file("key.pem")
+    assert all(one.public_key() == key.public_key() for one in ca.issued)

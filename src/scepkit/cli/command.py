@@ -104,8 +104,9 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
                 return function(out, **values)
 
         start.__doc__ = function.__doc__
-        start.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-        decorated = output_options(start)
+        # Click reads this list from its end: what all commands have comes last in the help.
+        decorated: Any = output_options(start)
+        decorated.__click_params__ += getattr(function, "__click_params__", [])
         return click.command(
             name,
             cls=ScepCommand,

@@ -32,14 +32,14 @@ scepkit renew http://scep.example.com/scep --cert cert.pem --key key.pem --days 
     metavar="FILE",
     required=True,
     section="Files",
-    help="The certificate to renew, in PEM or DER; its successor takes its place.",
+    help="The certificate to renew, in PEM; its successor takes its place.",
 )
 @option(
     "--key",
     metavar="FILE",
     required=True,
     section="Files",
-    help="Its private key, in PEM or DER; a new key takes its place together with the certificate.",
+    help="Its private key, in PEM; a new key takes its place together with the certificate.",
 )
 @option(
     "--chain",
