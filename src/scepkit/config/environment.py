@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from typing import Any
 
 from scepkit.config.schema import FieldType, fields_of
 from scepkit.config.values import Secret
@@ -67,7 +66,8 @@ def merged(
 ) -> dict[str, object]:
     """A copy of `raw` with the settings of `environ` in it; what is wrong goes to `errors`."""
     tree: dict[str, object] = {**raw}
-    for variable in sorted(environ):
+    # A table as a whole comes before what is in it.
+    for variable in sorted(environ, key=lambda name: (name.count("__"), name)):
         name = variable.removeprefix(PREFIX)
         if name == variable or "__" not in name:
             continue
@@ -95,19 +95,22 @@ def _put(tree: dict[str, object], schema: type, parts: list[str], text: str, var
         tree[name] = FromEnvironment(text, variable)
         return True
     if kind.kind == "table":
-        return _put(_within(tree, name), kind.inner, rest, text, variable)
+        below = _within(tree, name)
+        return below is not None and _put(below, kind.inner, rest, text, variable)
     if kind.kind == "tables" and len(rest) > 1:
         named = _within(tree, name)
-        return _put(_within(named, _existing(named, rest[0])), kind.inner, rest[1:], text, variable)
+        below = named if named is None else _within(named, _existing(named, rest[0]))
+        return below is not None and _put(below, kind.inner, rest[1:], text, variable)
     return False
 
 
-def _within(tree: dict[str, object], name: str) -> dict[str, object]:
-    below = tree.get(name)
-    # What is not a table stays, for the reader to complain of.
-    copy: dict[str, Any] = {**below} if isinstance(below, Mapping) else {}
-    if below is None or isinstance(below, Mapping):
-        tree[name] = copy
+def _within(tree: dict[str, object], name: str) -> dict[str, object] | None:
+    """The table `name` in `tree`, as a copy that may be changed; None when it is no table."""
+    below = tree.get(name, {})
+    if not isinstance(below, Mapping):
+        return None
+    copy: dict[str, object] = {**below}
+    tree[name] = copy
     return copy
 
 

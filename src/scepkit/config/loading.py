@@ -153,7 +153,9 @@ class _Reader:
         here = _join(path, name)
         if kind.inner is Secret and kind.kind == "value":
             return self._secret(name, known, kind, raw, here)
-        value = raw.get(name, known.default)
+        value = raw.get(name)
+        if value is None:
+            value = known.default
         if value is REQUIRED:
             example = f"; for example {known.example}" if known.example else ""
             raise self.wrong(here, f"is missing{example}")

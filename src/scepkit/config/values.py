@@ -159,12 +159,13 @@ def parse_address(text: str) -> Address:
         raise InputError(
             f"expected an address and a port, such as 127.0.0.1:8080, found {shown(text)}"
         )
-    if (":" in host) != bracketed or not host.strip("[]") or any(c.isspace() for c in host):
+    inner = host[1:-1] if bracketed else host
+    if (":" in inner) != bracketed or not inner or any(c.isspace() or c in "[]" for c in inner):
         raise InputError(
             f"expected an address and a port, found {shown(text)}",
             hint="write an IPv6 address in brackets: [::1]:8080; for all addresses 0.0.0.0 or [::]",
         )
-    return Address(host.strip("[]"), int(port))
+    return Address(inner, int(port))
 
 
 def parse_network(text: str) -> Network:
