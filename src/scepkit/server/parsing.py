@@ -63,7 +63,8 @@ def parse_attribute(text: str) -> x509.ObjectIdentifier:
     """
     try:
         # "US" is a value that every attribute may have.
-        (attribute,) = parse_subject(f"{text}=US")
+        word = text if re.fullmatch(r"[A-Za-z0-9.]+", text) else ""
+        (attribute,) = parse_subject(f"{word}=US")
     except (InputError, ValueError):
         raise InputError(
             f"there is no subject attribute {shown(text)}",
