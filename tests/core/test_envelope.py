@@ -207,6 +207,32 @@ def test_key_that_is_not_rsa_cannot_decrypt() -> None:
     assert "challengePassword" in caught.value.hint
 
 
+def test_envelope_says_whom_it_is_for() -> None:
+    identifier = seen(CA).subject_key_identifier
+    assert identifier is not None
+    broken = w.rsa_recipient(CA, KEY, rid=w.seq(CA.name.public_bytes(), w.octets(b"1")))
+    for recipient in (
+        w.rsa_recipient(CA, KEY),
+        w.rsa_recipient(CA, KEY, rid=w.tlv(0x80, identifier)),
+    ):
+        recipients = [w.seq(w.integer(0)), w.tlv(0xA1), broken, recipient]
+        read = envelope.read_envelope(w.enveloped_data(CONTENT, recipients, KEY))
+        assert envelope.is_addressed_to(read, seen(CA))
+        assert not envelope.is_addressed_to(read, seen(ISSUED))
+        assert envelope.is_for_a_key(read)
+        assert envelope.password_iterations(read) is None
+
+
+def test_envelope_says_what_a_password_costs() -> None:
+    read = envelope.read_envelope(by_password(w.pbkdf2(b"salt", 4711)))
+    assert envelope.password_iterations(read) == 4711
+    assert not envelope.is_for_a_key(read)
+    assert not envelope.is_addressed_to(read, seen(CA))
+    dear = envelope.read_envelope(by_password(w.pbkdf2(b"salt", 10**9)))
+    with pytest.raises(AlgorithmError, match="1000000000 iterations is refused"):
+        envelope.password_iterations(dear)
+
+
 # ------------------------------------------------------------------ one error for all faults
 
 

@@ -426,6 +426,25 @@ def test_key_that_the_ca_encoded_anew_is_recognised() -> None:
     assert isinstance(found, Issued)
 
 
+def test_nothing_is_asked_of_a_ca_of_which_only_the_ra_is_trusted() -> None:
+    agent = pki.ra(CA)
+    talk = Talk(Server(offered=(agent,)))
+    talk.anchor = agent.certificate
+    known = talk.learn()
+    assert known.issuer_name == CA.name.public_bytes()
+    talk.steps.clear()
+    with pytest.raises(TrustError, match="only an RA's certificate is trusted"):
+        enrol(talk, known)
+    assert talk.steps == []
+
+
+def test_challenge_that_is_no_text_is_refused_and_not_shown() -> None:
+    with pytest.raises(InputError, match="not valid Unicode") as caught:
+        enrol(Talk(Server()), challenge="my secret \ud800")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 # ------------------------------------------------------------------ renewing
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, assert_never
 
 from cryptography import x509
 
@@ -361,6 +361,8 @@ def _conclude(
             return Rejected(fail_info, text, pending.transaction_id)
         case Success():
             return _issued(ca, reply, pending, requested, response.received_at)
+        case _:
+            assert_never(reply)
 
 
 def _issued(
@@ -535,13 +537,19 @@ def _query(
             )
         case StillPending():
             raise DecodeError(f"the CA answered {operation} with PENDING, which it must not")
+        case _:
+            assert_never(reply)
 
 
 # ------------------------------------------------------------------ one PKIOperation
 
 
 def _secret(challenge: str | None) -> Password | None:
-    return Password(challenge.encode("utf-8")) if challenge else None
+    try:
+        return Password(challenge.encode("utf-8")) if challenge else None
+    except UnicodeEncodeError:
+        # Not chained: that exception holds the password.
+        raise InputError("the challenge password is not valid Unicode") from None
 
 
 def _ask(
