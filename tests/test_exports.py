@@ -34,6 +34,62 @@ def names_of_the_table() -> set[str]:
     return {name for names in scepkit._HOMES.values() for name in names}
 
 
+def test_these_names_are_exported() -> None:
+    # The public interface: a name goes in or out of it on purpose only.
+    assert set(scepkit.__all__) == {
+        "AcceptIf",
+        "AlgorithmError",
+        "AskOnConsole",
+        "AsyncClient",
+        "AsyncTransport",
+        "CaCertificates",
+        "CaOffer",
+        "CaVerifier",
+        "Caching",
+        "Capabilities",
+        "Capability",
+        "Cipher",
+        "Client",
+        "DecodeError",
+        "DecryptError",
+        "Digest",
+        "EnrolmentResult",
+        "FailInfo",
+        "Fingerprint",
+        "HttpOptions",
+        "HttpRequest",
+        "HttpResponse",
+        "HttpStatusError",
+        "InputError",
+        "InsecureTrustOnFirstUse",
+        "Issued",
+        "KeyLoadError",
+        "KeyTransport",
+        "NotSupportedError",
+        "Pending",
+        "PinnedCertificate",
+        "PollPolicy",
+        "Preferences",
+        "ProtocolError",
+        "Rejected",
+        "ReplyMismatchError",
+        "RequestRejectedError",
+        "Requester",
+        "ScepError",
+        "SignatureError",
+        "Transport",
+        "TransportError",
+        "TrustError",
+        "__version__",
+        "build_csr",
+        "generate_key",
+        "load_certificates",
+        "load_key",
+        "renewal_csr",
+        "self_signed_requester",
+    }
+
+
 def test_exported_names_are_the_same_at_run_time_and_for_type_checkers() -> None:
     exported = set(scepkit.__all__) - {"__version__"}
     assert exported == names_of_the_table() == names_for_type_checkers()
