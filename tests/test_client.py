@@ -350,6 +350,25 @@ def test_polling_with_another_key_is_refused_before_anything_is_sent(
     assert ca.requests["PKIOperation"] == sent
 
 
+def test_key_that_is_not_the_requests_is_refused_before_anything_is_sent(
+    client_of: Callable[..., Any],
+) -> None:
+    ca = TestCa()
+    with client_of(ca) as client:
+        owner = Requester(client.enrol(csr(), KEY).certificate, KEY)
+        sent = ca.requests["PKIOperation"]
+        for ask in (
+            lambda: client.enrol(csr(), OTHER_KEY),
+            lambda: client.enrol(csr(), OTHER_KEY, requester=owner),
+            lambda: client.renew(owner, OTHER_KEY, csr=csr()),
+        ):
+            with pytest.raises(scepkit.InputError, match="does not belong to the certification"):
+                ask()
+        with pytest.raises(scepkit.DecodeError):
+            client.renew(owner, OTHER_KEY, csr=b"")
+    assert ca.requests["PKIOperation"] == sent
+
+
 @pytest.mark.parametrize("make", [scepkit.Client, scepkit.AsyncClient])
 def test_http_options_and_a_transport_exclude_each_other(make: Callable[..., Any]) -> None:
     with pytest.raises(scepkit.InputError, match="not both"):

@@ -23,8 +23,8 @@ from scepkit.client import (
     advance,
     default_requester,
     name_der,
-    parsed_csr,
     renewal_request,
+    request_for,
     utc_now,
 )
 from scepkit.core import flows
@@ -116,7 +116,7 @@ class AsyncClient(Service):
         ca = await self._ca(profile)
 
         def prepare() -> Flow[EnrolmentResult]:
-            parsed = parsed_csr(csr)
+            parsed = request_for(csr, key)
             asking = requester or default_requester(parsed, key)
             return flows.enrol(ca, parsed, asking, utc_now(), challenge=challenge)
 

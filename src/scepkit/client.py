@@ -19,7 +19,7 @@ from cryptography import x509
 from scepkit.core import flows
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.capabilities import Capabilities
-from scepkit.core.certificates import PrivateKey
+from scepkit.core.certificates import PrivateKey, public_key_der
 from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
 from scepkit.core.enrolment import (
     EnrolmentResult,
@@ -166,6 +166,20 @@ def parsed_csr(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
     return read_csr(csr.public_bytes(Encoding.DER))
 
 
+def request_for(csr: x509.CertificateSigningRequest | bytes, key: PrivateKey) -> ParsedCsr:
+    """`parsed_csr`, if the key is the request's own: the certificate would be of no use without.
+
+    :raises InputError: it is another key.
+    """
+    parsed = parsed_csr(csr)
+    if public_key_der(parsed.public_key) != public_key_der(key.public_key()):
+        raise InputError(
+            "the private key does not belong to the certification request",
+            hint="give the key the request was signed with",
+        )
+    return parsed
+
+
 def default_requester(csr: ParsedCsr, key: PrivateKey) -> Requester:
     """The self-signed requester of a first enrolment (RFC 8894 section 2.3).
 
@@ -189,7 +203,9 @@ def renewal_request(
     challenge: str | None,
 ) -> ParsedCsr:
     """The CSR of a renewal: the given one, or one with the old certificate's names."""
-    return parsed_csr(csr or renewal_csr(requester.certificate, new_key, challenge=challenge))
+    if csr is None:
+        csr = renewal_csr(requester.certificate, new_key, challenge=challenge)
+    return request_for(csr, new_key)
 
 
 def name_der(name: x509.Name | None) -> bytes | None:
@@ -311,7 +327,7 @@ class Client(Service):
         :returns: `Issued`, `Pending` or `Rejected`.
         :raises TrustError, TransportError, ProtocolError: see `scepkit.errors`.
         """
-        parsed = parsed_csr(csr)
+        parsed = request_for(csr, key)
         asking = requester or default_requester(parsed, key)
         flow = flows.enrol(self._ca(profile), parsed, asking, utc_now(), challenge=challenge)
         return self._run(flow, on_started=on_started)
