@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from scepkit.errors import InputError
+from scepkit.errors import InputError, StoreError
 from scepkit.store import audit
 from scepkit.store.driver import Parameters, Tx
 from scepkit.store.rows import Certificate, CertificateState, Revoked, columns
@@ -109,14 +109,14 @@ def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) ->
     )
 
 
+_FINISH = """
+    UPDATE operation SET state = 'issued', lease_until = NULL, finished_at = :now
+    WHERE id = :operation_id AND state = 'approved'
+"""
+
 _PUBLISH = """
     UPDATE certificate SET state = 'issued', issued_at = :now, sha256 = :sha256, der = :der
     WHERE operation_id = :operation_id AND state = 'reserved'
-"""
-
-_ISSUED = """
-    UPDATE operation SET state = 'issued', lease_until = NULL, finished_at = :now
-    WHERE id = :operation_id AND state = 'approved'
 """
 
 
@@ -125,18 +125,32 @@ def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> bool:
 
     False when somebody else was first, or when the reservation was revoked: `der` must then not
     leave this process, and `of_operation` says what is true.
+
+    Raises:
+        StoreError: the operation has no reservation.
     """
+    if not tx.run(_FINISH, {"operation_id": operation_id, "now": now}):
+        return False
     sha256 = hashlib.sha256(der).digest()
     if not tx.run(
         _PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}
     ):
-        return False
-    tx.run(_ISSUED, {"operation_id": operation_id, "now": now})
+        raise StoreError(f"nothing was reserved for operation {operation_id}")
     return True
 
 
 # ------------------------------------------------------------------------------------ revocation
 
+
+# Before the certificate, as in `publish`: who locks in one order never waits in a circle.
+_END = """
+    UPDATE operation SET
+        state = 'failed', lease_until = NULL, finished_at = :now, fail_info = 2,
+        reason = 'revoked before it was issued'
+    WHERE state = 'approved' AND id = (
+        SELECT operation_id FROM certificate WHERE ca_id = :ca_id AND serial = :serial
+    )
+"""
 
 _REVOKE = f"""
     UPDATE certificate SET state = 'revoked', revoked_at = :now, revocation_reason = :reason
@@ -162,8 +176,10 @@ def revoke(
 ) -> Certificate | None:
     """Revoke a certificate, or a serial number that was reserved and perhaps signed.
 
-    `reason` is RFC 5280's CRLReason.  None when it is unknown or was revoked before.
+    `reason` is RFC 5280's CRLReason.  None when it is unknown or was revoked before.  An operation
+    that was still to be issued has failed then.
     """
+    tx.run(_END, {"ca_id": ca_id, "serial": serial, "now": now})
     revoked = _one(tx, _REVOKE, {"ca_id": ca_id, "serial": serial, "reason": reason, "now": now})
     if revoked is None:
         return None

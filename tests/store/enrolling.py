@@ -1,0 +1,173 @@
+"""What the tests put into a store, and the two transactions of an enrolment."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from scepkit.store import Rollback, Store, Tx, audit, cas, certificates, challenges, claims, outbox
+from scepkit.store.certificates import Reservation
+from scepkit.store.challenges import NewChallenge
+from scepkit.store.claims import Claim, Claimed, Known, TransactionIdInUse
+from scepkit.store.rows import Ca, Operation
+
+NOW = 1_780_000_000_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+
+def digest(text: str) -> bytes:
+    """32 bytes that stand for a hash or a MAC."""
+    return hashlib.sha256(text.encode()).digest()
+
+
+def a_claim(who: str = "router1", **changes: Any) -> Claim:
+    """An approved enrolment of a device."""
+    values: dict[str, Any] = {
+        "profile": "routers",
+        "op_key": digest(f"op {who}"),
+        "kind": "enrol",
+        "state": "approved",
+        "csr": f"csr of {who}".encode(),
+        "signer": f"signer of {who}".encode(),
+        "signer_spki": digest(f"key of {who}"),
+        "transaction_id": f"tid-{who}",
+        "subject": f"CN={who},O=Acme",
+        "sans": f"dns:{who}.acme.test",
+        "lease": MINUTE,
+        "replay_window": 7 * DAY,
+    }
+    return Claim(**{**values, **changes})
+
+
+def claim(store: Store, request: Claim, now: int = NOW) -> Claimed | Known | TransactionIdInUse:
+    return store.write(lambda tx: claims.claim(tx, request, now))
+
+
+def claimed(store: Store, request: Claim, now: int = NOW) -> int:
+    """Claim a request that must be new; returns its operation's number."""
+    result = claim(store, request, now)
+    assert isinstance(result, Claimed), result
+    return result.operation_id
+
+
+def pending(store: Store, who: str = "router1", now: int = NOW, **changes: Any) -> int:
+    """A request that waits for a decision; returns its operation's number."""
+    return claimed(store, a_claim(who, state="pending", **changes), now)
+
+
+def a_ca(store: Store, name: str = "main") -> Ca:
+    """The active CA of that name."""
+    return store.write(
+        lambda tx: cas.ensure(
+            tx, name=name, key_ref=f"{name}.key", certificate=b"certificate", actor="test", now=NOW
+        )
+    )
+
+
+def a_reservation(ca: Ca, serial: str = "1f", **changes: Any) -> Reservation:
+    values: dict[str, Any] = {
+        "ca_id": ca.id,
+        "serial": serial,
+        "operation_id": None,
+        "profile": "routers",
+        "subject": "CN=router1,O=Acme",
+        "sans": "dns:router1.acme.test",
+        "not_before": NOW,
+        "not_after": NOW + 365 * DAY,
+        "spki_sha256": digest("key of router1"),
+        "frozen": '{"serial":"' + serial + '"}',
+    }
+    return Reservation(**{**values, **changes})
+
+
+def a_certificate(store: Store, ca: Ca, serial: str, **changes: Any) -> int:
+    """An issued certificate; returns its number."""
+    reservation = a_reservation(ca, serial, **changes)
+    number = store.write(
+        lambda tx: certificates.record(tx, reservation, f"der {serial}".encode(), NOW)
+    )
+    assert number is not None
+    return number
+
+
+def a_challenge(store: Store, name: str = "secret", **changes: Any) -> int:
+    """A challenge that can be used once; its MAC is `digest(name)`."""
+    values: dict[str, Any] = {
+        "profile": "routers",
+        "mac": digest(name),
+        "expires_at": NOW + HOUR,
+    }
+    new = NewChallenge(**{**values, **changes})
+    (number,) = store.write(lambda tx: challenges.mint(tx, [new], actor="test", now=NOW))
+    return number
+
+
+def operation(store: Store, operation_id: int) -> Operation:
+    from scepkit.store import operations
+
+    found = store.read(lambda tx: operations.find(tx, operation_id))
+    assert found is not None
+    return found
+
+
+# ------------------------------------------------------------------- the transactions of a server
+
+
+def first_transaction(
+    store: Store, ca: Ca, who: str, challenge: str, serial: str, now: int = NOW, lease: int = MINUTE
+) -> Claimed | Known | None:
+    """T1: claim, spend, reserve, record.  None when the challenge was of no use."""
+    request = a_claim(
+        who,
+        lease=lease,
+        replay_window=None,
+        challenge_mac=digest(challenge),
+        op_key=digest(f"{who} {challenge}"),
+    )
+
+    def begin(tx: Tx) -> Claimed | Known:
+        result = claims.claim(tx, request, now)
+        match result:
+            case Known():
+                return result
+            case TransactionIdInUse():
+                raise Rollback(None)
+        if challenges.spend(tx, digest(challenge), "routers", now) is None:
+            raise Rollback(None)
+        reservation = a_reservation(
+            ca, serial, operation_id=result.operation_id, subject=request.subject
+        )
+        if certificates.reserve(tx, reservation, now) is None:
+            raise AssertionError("serial numbers are random here")
+        audit.record(
+            tx,
+            now=now,
+            actor="challenge",
+            action="request.allow",
+            object=f"operation:{result.operation_id}",
+            detail={"subject": request.subject},
+        )
+        return result
+
+    return store.write(begin)
+
+
+def second_transaction(store: Store, operation_id: int, der: bytes, now: int = NOW) -> bytes:
+    """T2: publish, record, tell.  Returns the certificate that was published, ours or not."""
+
+    def publish(tx: Tx) -> bytes:
+        if certificates.publish(tx, operation_id, der, now):
+            audit.record(
+                tx,
+                now=now,
+                actor="server",
+                action="certificate.issue",
+                object=f"operation:{operation_id}",
+            )
+            outbox.add(tx, "certificate.issued", {"operation": operation_id}, now)
+        found = certificates.of_operation(tx, operation_id)
+        assert found is not None
+        assert found.der is not None
+        return found.der
+
+    return store.write(publish)

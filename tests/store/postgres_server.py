@@ -1,0 +1,102 @@
+"""A PostgreSQL server of our own: in a temporary folder, on a Unix socket, without a password.
+
+Debian's package is enough (`apt-get install postgresql`).  The server refuses to run as root, and
+so it runs as the package's user when the tests do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.interop.foreign import missing
+
+USER = "postgres"
+
+# Nothing here has to survive a loss of power.
+_SETTINGS = {
+    "listen_addresses": "''",
+    "fsync": "off",
+    "max_connections": "200",
+    "autovacuum": "off",
+    "deadlock_timeout": "100ms",
+}
+
+
+def _programs() -> Path:
+    """The folder with initdb and pg_ctl."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name)
+    )
+    if not folders:
+        missing("PostgreSQL is not here (Debian package postgresql)")
+    return folders[-1]
+
+
+class PostgresServer:
+    """A running server; `stop` and `start` keep its data."""
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        self._as_user = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
+        # Not below pytest's folder: the server's user may not go there, and a socket's path is short.
+        self.folder = Path(tempfile.mkdtemp(prefix="scepkit-pg-"))
+        if self._as_user:
+            shutil.chown(self.folder, USER)
+        self._data = self.folder / "data"
+        self._databases = 0
+        self._run(
+            "initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "-N", "--locale=C"
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+        options = f"-k {self.folder} {settings}"
+        self._run(
+            "pg_ctl", "-D", self._data, "-o", options, "-l", self.folder / "log", "-w", "start"
+        )
+
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server: "fast" ends connections, "immediate" is a crash."""
+        self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop")
+
+    def remove(self) -> None:
+        """Stop the server and delete its data."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://{USER}@/{database}?host={self.folder}"
+
+    def new_database(self, template: str = "template1") -> str:
+        """Make a database; returns its name."""
+        self._databases += 1
+        name = f"scepkit_{self._databases}"
+        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def sql(self, text: str, database: str = "postgres") -> str:
+        """What a statement prints."""
+        return self._run("psql", "-h", self.folder, "-U", USER, "-XAtqc", text, database)
+
+    def _run(self, program: str, *arguments: str | Path) -> str:
+        command = [*self._as_user, str(self._programs / program), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            timeout=60,
+            check=False,
+        )
+        text = done.stdout.decode(errors="replace")
+        assert done.returncode == 0, f"{' '.join(command)}:\n{text}"
+        return text

@@ -1,0 +1,125 @@
+"""CRLs: numbers are unique (P4), and what is published never knows less than before."""
+
+from __future__ import annotations
+
+import pytest
+
+from scepkit.errors import InputError
+from scepkit.store import Store, cas, certificates, crls
+from scepkit.store.rows import Ca, Crl
+from tests.store.enrolling import DAY, NOW, a_ca, a_certificate
+
+
+def next_number(store: Store, ca: Ca) -> int:
+    return store.write(lambda tx: crls.next_number(tx, ca.id))
+
+
+def put(store: Store, ca: Ca, number: int, covers: int = 0) -> bool:
+    crl = Crl(ca.id, number, NOW, NOW + DAY, covers, f"crl {number}".encode())
+    return store.write(lambda tx: crls.put(tx, crl))
+
+
+def revoke(store: Store, ca: Ca, serial: str) -> None:
+    a_certificate(store, ca, serial)
+    assert store.write(
+        lambda tx: certificates.revoke(tx, ca.id, serial, reason=1, actor="alice", now=NOW)
+    )
+
+
+def found(store: Store, ca: Ca) -> Ca:
+    ca_now = store.read(lambda tx: cas.find(tx, ca.id))
+    assert ca_now is not None
+    return ca_now
+
+
+def newest(store: Store, ca: Ca) -> int | None:
+    crl = store.read(lambda tx: crls.newest(tx, ca.id))
+    return None if crl is None else crl.number
+
+
+def test_numbers_of_a_ca_begin_at_one_and_rise(store: Store) -> None:
+    ca, other = a_ca(store), a_ca(store, "other")
+    assert [next_number(store, ca) for _ in range(3)] == [1, 2, 3]
+    assert next_number(store, other) == 1
+
+
+def test_unknown_ca_has_no_numbers(store: Store) -> None:
+    with pytest.raises(InputError, match="no CA with the number 99"):
+        store.write(lambda tx: crls.next_number(tx, 99))
+
+
+def test_published_crl_is_served(store: Store) -> None:
+    ca = a_ca(store)
+    assert newest(store, ca) is None
+    assert put(store, ca, next_number(store, ca))
+    assert put(store, ca, next_number(store, ca))
+    crl = store.read(lambda tx: crls.newest(tx, ca.id))
+    assert crl == Crl(ca.id, 2, NOW, NOW + DAY, 0, b"crl 2")
+    first = store.read(lambda tx: crls.by_number(tx, ca.id, 1))
+    assert first is not None
+    assert first.der == b"crl 1"
+    assert store.read(lambda tx: crls.by_number(tx, ca.id, 3)) is None
+
+
+def test_number_is_published_once(store: Store) -> None:
+    ca = a_ca(store)
+    assert put(store, ca, 1)
+    assert not put(store, ca, 1)
+
+
+def test_crl_with_a_lower_number_comes_too_late(store: Store) -> None:
+    ca = a_ca(store)
+    slow, quick = next_number(store, ca), next_number(store, ca)
+    assert put(store, ca, quick)
+    assert not put(store, ca, slow)
+    assert newest(store, ca) == quick
+
+
+def test_crl_that_knows_less_than_the_published_one_is_refused(store: Store) -> None:
+    ca = a_ca(store)
+    first, second = next_number(store, ca), next_number(store, ca)
+    knows = found(store, ca).revocations
+    revoke(store, ca, "aa")
+    assert put(store, ca, first, covers=found(store, ca).revocations)
+    assert not put(store, ca, second, covers=knows)
+    assert newest(store, ca) == first
+
+
+def test_crl_with_all_revocations_unmarks_the_ca(store: Store) -> None:
+    ca = a_ca(store)
+    revoke(store, ca, "aa")
+    revoke(store, ca, "bb")
+    marked = found(store, ca)
+    assert (marked.crl_dirty_at, marked.revocations) == (NOW, 2)
+    put(store, ca, next_number(store, ca), covers=2)
+    assert found(store, ca).crl_dirty_at is None
+
+
+def test_revocation_while_a_crl_is_made_leaves_the_mark(store: Store) -> None:
+    ca = a_ca(store)
+    revoke(store, ca, "aa")
+    number, covers = next_number(store, ca), found(store, ca).revocations
+    revoke(store, ca, "bb")
+    assert put(store, ca, number, covers=covers)
+    assert found(store, ca).crl_dirty_at == NOW
+
+
+def test_old_crls_are_pruned(store: Store) -> None:
+    ca, other = a_ca(store), a_ca(store, "other")
+    for _ in range(5):
+        put(store, ca, next_number(store, ca))
+    put(store, other, next_number(store, other))
+    assert store.write(lambda tx: crls.prune(tx, ca.id, keep=2)) == 3
+    assert store.write(lambda tx: crls.prune(tx, ca.id, keep=2)) == 0
+    kept = [
+        store.read(lambda tx, n=n: crls.by_number(tx, ca.id, n)) is not None  # type: ignore[misc]
+        for n in range(1, 6)
+    ]
+    assert kept == [False, False, False, True, True]
+    assert newest(store, other) == 1
+
+
+def test_newest_crl_is_never_pruned(store: Store) -> None:
+    ca = a_ca(store)
+    with pytest.raises(InputError, match="newest"):
+        store.write(lambda tx: crls.prune(tx, ca.id, keep=0))
