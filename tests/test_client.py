@@ -357,11 +357,12 @@ def test_key_that_is_not_the_requests_is_refused_before_anything_is_sent(
     with client_of(ca) as client:
         owner = Requester(client.enrol(csr(), KEY).certificate, KEY)
         sent = ca.requests["PKIOperation"]
-        for ask in (
+        questions: list[Callable[[], Any]] = [
             lambda: client.enrol(csr(), OTHER_KEY),
             lambda: client.enrol(csr(), OTHER_KEY, requester=owner),
             lambda: client.renew(owner, OTHER_KEY, csr=csr()),
-        ):
+        ]
+        for ask in questions:
             with pytest.raises(scepkit.InputError, match="does not belong to the certification"):
                 ask()
         with pytest.raises(scepkit.DecodeError):

@@ -39,6 +39,7 @@ from tests.core.exchange import (
     EC_CA,
     EC_DEVICE,
     ID,
+    ISSUED,
     NONCE,
     REPLIES,
     SECRET,
@@ -72,13 +73,15 @@ each_data = pytest.mark.parametrize("data", DATA, ids=lambda data: type(data).__
 
 
 @each_data
-@settings(max_examples=20, deadline=None)
-@given(protection=st.sampled_from(PROTECTIONS))
-def test_request_of_every_kind_is_read_back(data: MessageData, protection: Protection) -> None:
-    read = messages.read_request(encode(data, protection=protection))
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(PROTECTIONS), st.sampled_from([DEVICE, ISSUED, EC_DEVICE, EC384]))
+def test_request_of_every_kind_is_read_back(
+    data: MessageData, protection: Protection, requester: Identity
+) -> None:
+    read = messages.read_request(encode(data, protection=protection, requester=requester))
     assert read.transaction_id == ID
     assert read.sender_nonce == NONCE
-    assert read.signer == seen(DEVICE)
+    assert read.signer == seen(requester)
     assert read.digest is protection.digest
     assert read.message_type is messages._TYPE_OF[type(data)]
     assert read.message_type_text == str(int(read.message_type or 0))
