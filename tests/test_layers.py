@@ -50,12 +50,6 @@ def test_core_imports_no_http(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_asn1_is_declared_in_one_file(path: Path) -> None:
-    found = [name for name in imported(path) if name.startswith("cryptography.hazmat.asn1")]
-    assert not found or path == PACKAGE / "core" / "asn1.py"
-
-
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_each_foreign_package_has_one_home(path: Path) -> None:
     homes = {
         "click": modules("cli"),

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from scepkit.core import cms, messages
+from scepkit.core.asn1 import content_of
 
 FOLDER = Path(__file__).with_name("vectors")
 SERVERS = ("ca", "ra", "des-md5-get")
@@ -159,10 +160,7 @@ def transaction(step: Step) -> tuple[str, bytes]:
     """transactionID and senderNonce of a recorded request, which its answer repeats."""
     assert step.request is not None
     (info,) = cms.read_signed(step.request.wire).signers
-    values = {
-        attribute.type.dotted_string: bytes(attribute.values.as_list()[0].data)
-        for attribute in info.signed_attrs or ()
-    }
+    values = {oid: content_of(value) for oid, [value] in info.attributes}
     return (
         values[messages.ID_TRANSACTION_ID].decode("ascii"),
         values[messages.ID_SENDER_NONCE],

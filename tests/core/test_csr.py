@@ -428,7 +428,7 @@ ONE_SAN = asn1.element(
             "extensions are malformed",
         ),
         (request(b"\x02\x01\x00"), "attribute of a request"),
-        (request(subject=b"\x05\x00"), "not a SEQUENCE"),
+        (request(subject=b"\x05\x00"), "it has 0x05 where the tag 0x30 is expected"),
         (request() + b"\x00", "follow"),
         (request()[:-1], "cut off"),
         (b"", "ends"),
@@ -499,13 +499,8 @@ def test_rsa_pss_is_checked(salt: int) -> None:
 )
 def test_another_signature_algorithm_is_refused(oid: str, error: type[ScepError]) -> None:
     data = der(build_csr(RSA, "CN=x"))
-    outer = asn1.read(asn1.CertificationRequest, data, "request")
-    changed = asn1.element(
-        0x30,
-        asn1.whole(outer.info),
-        asn1.algorithm(oid, asn1.NULL),
-        asn1.element(0x03, b"\x00", outer.signature.as_bytes()),
-    )
+    info, _, signature = asn1.read(asn1.CERTIFICATION_REQUEST, data, "request")
+    changed = asn1.element(0x30, info, asn1.algorithm(oid, asn1.NULL), signature)
     with pytest.raises(error):
         read_csr(changed).check_signature()
 

@@ -1,262 +1,397 @@
-"""The ASN.1 of SCEP and CMS, declared once; the only importer of ``cryptography.hazmat.asn1``.
+"""The ASN.1 of CMS, X.509 and SCEP, declared once, and the DER reader and writer for it.
 
-The rule of this file: structures only, and the few functions that read and write them.  What a
-structure *means* is said in `cms`, `messages` and `csr`.
+Throughout scepkit an element is its bytes, from tag to end.  What nobody looks into is never
+decoded, and what a signature covers is never encoded again.
 
-Reading: `read(cls, data, what)` takes DER at full speed, and when that fails puts the input through
-`ber.to_der` and tries once more, so that BER of every kind is read (Q16, Q17).  Writing is DER, put
-together by `element`: that is three times as fast as building the structures, and reads like the
+Reading.  A structure is declared as a `Layout`, the tags of its fields in their order, and
+`fields` takes an element apart by it.  What somebody sent comes in through `read` or `read_with`,
+which put what is not DER through `ber.to_der` and try once more: so BER of every kind is read (Q16,
+Q17).
+
+Writing.  `element` puts a tag and a length before what is encoded already; it reads like the
 standard.
 
-What is ANY in the standards is a `TLV` here; `whole(tlv)` gives its bytes.  A field that can hold
-anything *and* be absent cannot be declared, so AlgorithmIdentifiers are TLVs too and are split by
-`split_algorithm`.  Sets that are IMPLICIT ``[n]`` are lists: their order is kept as it was sent.
+Rules of this file: the reader takes DER and nothing else (definite and minimal lengths, no bytes
+left over, no tag that was not declared); it does not call itself, so that no nesting can hurt it;
+it knows of structures only, and what they *mean* is said in `cms`, `envelope` and `messages`.
 """
 
-# No `from __future__ import annotations`: hazmat.asn1 evaluates the annotations below.
+from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, TypeVar
-
-from cryptography.hazmat.asn1 import (
-    TLV as TLV,
-)
-from cryptography.hazmat.asn1 import (
-    BitString,
-    Explicit,
-    Implicit,
-    Null,
-    SetOf,
-    decode_der,
-    encode_der,
-    sequence,
-)
-from cryptography.x509.oid import ObjectIdentifier
+from typing import TypeAlias, TypeVar
 
 from scepkit.core.ber import to_der
 from scepkit.errors import DecodeError
 
 T = TypeVar("T")
 
+BOOLEAN = 0x01
+INTEGER = 0x02
+BIT_STRING = 0x03
+OCTET_STRING = 0x04
+OBJECT_IDENTIFIER = 0x06
+SEQUENCE = 0x30
+SET = 0x31
+#: In a layout, one element whatever its tag.
+ANY = 0x100
+_OPTIONAL = 0x200
+
+NULL = b"\x05\x00"
+
+#: The tags of a structure's fields: identifier octets, `ANY`, or `optional` of either.
+Layout: TypeAlias = tuple[int, ...]
+
+
+def optional(tag: int) -> int:
+    """In a layout, a field that may be absent."""
+    return _OPTIONAL | tag
+
+
 # ------------------------------------------------------------------ CMS (RFC 5652)
 
+CONTENT_INFO = (
+    OBJECT_IDENTIFIER,  # contentType
+    0xA0,  # content
+)
+SIGNED_DATA = (
+    INTEGER,  # version
+    SET,  # digestAlgorithms
+    SEQUENCE,  # encapContentInfo
+    optional(0xA0),  # certificates
+    optional(0xA1),  # crls
+    SET,  # signerInfos
+)
+ENCAPSULATED_CONTENT_INFO = (
+    OBJECT_IDENTIFIER,  # eContentType
+    optional(0xA0),  # eContent
+)
+SIGNER_INFO = (
+    INTEGER,  # version
+    ANY,  # sid: IssuerAndSerialNumber, or [0] with a key identifier
+    SEQUENCE,  # digestAlgorithm
+    optional(0xA0),  # signedAttrs
+    SEQUENCE,  # signatureAlgorithm
+    OCTET_STRING,  # signature
+    optional(0xA1),  # unsignedAttrs
+)
+ATTRIBUTE = (
+    OBJECT_IDENTIFIER,  # attrType
+    SET,  # attrValues
+)
+ISSUER_AND_SERIAL_NUMBER = (
+    ANY,  # issuer
+    ANY,  # serialNumber: `integer_value` reads it
+)
+ENVELOPED_DATA = (
+    INTEGER,  # version
+    optional(0xA0),  # originatorInfo
+    SET,  # recipientInfos
+    SEQUENCE,  # encryptedContentInfo
+    optional(0xA1),  # unprotectedAttrs
+)
+ENCRYPTED_CONTENT_INFO = (
+    OBJECT_IDENTIFIER,  # contentType
+    SEQUENCE,  # contentEncryptionAlgorithm
+    optional(0x80),  # encryptedContent
+    optional(0xA0),  # the same in chunks, as Go's pkcs7 and writers of BER send it (Q16, Q17)
+)
+KEY_TRANS_RECIPIENT_INFO = (
+    INTEGER,  # version
+    ANY,  # rid: IssuerAndSerialNumber, or [0] with a key identifier
+    SEQUENCE,  # keyEncryptionAlgorithm
+    OCTET_STRING,  # encryptedKey
+)
+PASSWORD_RECIPIENT_INFO = (
+    INTEGER,  # version
+    optional(0xA0),  # keyDerivationAlgorithm
+    SEQUENCE,  # keyEncryptionAlgorithm
+    OCTET_STRING,  # encryptedKey
+)
+ALGORITHM_IDENTIFIER = (
+    OBJECT_IDENTIFIER,  # algorithm
+    optional(ANY),  # parameters
+)
+PBKDF2_PARAMETERS = (  # RFC 8018
+    OCTET_STRING,  # salt
+    INTEGER,  # iterationCount
+    optional(INTEGER),  # keyLength
+    optional(SEQUENCE),  # prf
+)
 
-@sequence
-class ContentInfo:
-    content_type: ObjectIdentifier
-    content: Annotated[TLV, Explicit(0)]
+# ------------------------------------------------------------------ X.509 (RFC 5280), PKCS#10
 
-
-@sequence
-class EncapsulatedContentInfo:
-    content_type: ObjectIdentifier
-    content: Annotated[bytes | None, Explicit(0)]
-
-
-@sequence
-class Attribute:
-    type: ObjectIdentifier
-    values: SetOf[TLV]
-
-
-@sequence
-class IssuerAndSerialNumber:
-    # The serial number is a TLV because devices send non-minimal INTEGERs (Q30).
-    issuer: TLV
-    serial_number: TLV
-
-
-@sequence
-class SignerInfo:
-    version: int
-    sid: IssuerAndSerialNumber | Annotated[bytes, Implicit(0)]
-    digest_algorithm: TLV
-    signed_attrs: Annotated[list[Attribute] | None, Implicit(0)]
-    signature_algorithm: TLV
-    signature: bytes
-    unsigned_attrs: Annotated[list[TLV] | None, Implicit(1)]
-
-
-@sequence
-class SignedData:
-    version: int
-    digest_algorithms: SetOf[TLV]
-    encap_content_info: EncapsulatedContentInfo
-    certificates: Annotated[list[TLV] | None, Implicit(0)]
-    crls: Annotated[list[TLV] | None, Implicit(1)]
-    signer_infos: SetOf[SignerInfo]
-
-
-@sequence
-class OriginatorInfo:
-    certificates: Annotated[list[TLV] | None, Implicit(0)]
-    crls: Annotated[list[TLV] | None, Implicit(1)]
-
-
-@sequence
-class EncryptedContentInfo:
-    content_type: ObjectIdentifier
-    algorithm: TLV
-    # One field in the standard; Go's pkcs7 and every BER writer send it constructed (Q16, Q17).
-    content: Annotated[bytes | None, Implicit(0)]
-    chunks: Annotated[list[bytes] | None, Implicit(0)]
-
-
-@sequence
-class EnvelopedData:
-    version: int
-    originator_info: Annotated[OriginatorInfo | None, Implicit(0)]
-    recipient_infos: SetOf[TLV]
-    encrypted_content_info: EncryptedContentInfo
-    unprotected_attrs: Annotated[list[TLV] | None, Implicit(1)]
-
-
-@sequence
-class KeyTransRecipientInfo:
-    version: int
-    rid: IssuerAndSerialNumber | Annotated[bytes, Implicit(0)]
-    algorithm: TLV
-    encrypted_key: bytes
-
-
-@sequence
-class KeyDerivation:
-    algorithm: ObjectIdentifier
-    parameters: TLV
-
-
-@sequence
-class PasswordRecipientInfo:
-    # In an EnvelopedData its tag is [3] IMPLICIT: see `retag`.
-    version: int
-    key_derivation: Annotated[KeyDerivation | None, Implicit(0)]
-    key_encryption: TLV
-    encrypted_key: bytes
-
-
-@sequence
-class HmacPrf:
-    algorithm: ObjectIdentifier
-    parameters: Null | None
-
-
-@sequence
-class Pbkdf2Parameters:
-    salt: bytes
-    iterations: int
-    key_length: int | None
-    prf: HmacPrf | None
-
-
-# ------------------------------------------------------------------ X.509 (RFC 5280)
-
-
-@sequence
-class Extension:
-    id: ObjectIdentifier
-    critical: bool | None
-    value: bytes
-
-
-@sequence
-class TbsCertificate:
-    version: Annotated[int | None, Explicit(0)]
-    serial_number: TLV
-    signature: TLV
-    issuer: TLV
-    validity: TLV
-    subject: TLV
-    spki: TLV
-    issuer_unique_id: Annotated[BitString | None, Implicit(1)]
-    subject_unique_id: Annotated[BitString | None, Implicit(2)]
-    # TLVs, not Extensions: most readers of a certificate want none of them.
-    extensions: Annotated[list[TLV] | None, Explicit(3)]
-
-
-@sequence
-class Certificate:
-    tbs: TbsCertificate
-    signature_algorithm: TLV
-    signature: BitString
-
+CERTIFICATE = (
+    SEQUENCE,  # tbsCertificate
+    SEQUENCE,  # signatureAlgorithm
+    BIT_STRING,  # signature
+)
+TBS_CERTIFICATE = (
+    optional(0xA0),  # version
+    ANY,  # serialNumber: `integer_value` reads it
+    SEQUENCE,  # signature
+    SEQUENCE,  # issuer
+    SEQUENCE,  # validity
+    SEQUENCE,  # subject
+    SEQUENCE,  # subjectPublicKeyInfo
+    optional(0x81),  # issuerUniqueID
+    optional(0x82),  # subjectUniqueID
+    optional(0xA3),  # extensions
+)
+EXTENSION = (
+    OBJECT_IDENTIFIER,  # extnID
+    optional(BOOLEAN),  # critical
+    OCTET_STRING,  # extnValue
+)
+CERTIFICATION_REQUEST = CERTIFICATE  # both are SIGNED: content, algorithm, signature
+CERTIFICATION_REQUEST_INFO = (  # RFC 2986
+    INTEGER,  # version
+    SEQUENCE,  # subject
+    SEQUENCE,  # subjectPKInfo
+    optional(0xA0),  # attributes; RFC 2986 requires them, some leave them out
+)
+ATTRIBUTE_TYPE_AND_VALUE = (
+    OBJECT_IDENTIFIER,  # type
+    ANY,  # value
+)
 
 # ------------------------------------------------------------------ SCEP (RFC 8894)
 
+ISSUER_AND_SUBJECT = (
+    ANY,  # issuer
+    ANY,  # subject
+)
 
-@sequence
-class IssuerAndSubject:
-    """messageData of CertPoll (RFC 8894 section 3.3.3)."""
-
-    issuer: TLV
-    subject: TLV
-
-
-# ------------------------------------------------------------------ functions
+# ------------------------------------------------------------------ reading
 
 
-def read(cls: type[T], data: bytes, what: str) -> T:
-    """Decode DER, or BER by way of DER.
+class NotDerError(ValueError):
+    """The bytes are not DER, or not what was declared; `read_with` makes a `DecodeError` of it."""
 
-    :raises DecodeError: `data` is not a `cls`; `what` names the thing in the message.
+
+def read(layout: Layout, data: bytes, what: str, *, tag: int = SEQUENCE) -> list[bytes]:
+    """The fields of a structure that somebody sent, in DER or BER.
+
+    :param tag: that of the structure itself.
+    :return: as many elements as `layout` has entries; b"" for an absent one.
+    :raises DecodeError: `data` is something else; `what` names the thing in the message.
+    """
+    return read_with(lambda element: fields(element, layout), data, what, tag=tag)
+
+
+def read_with(parse: Callable[[bytes], T], data: bytes, what: str, *, tag: int = SEQUENCE) -> T:
+    """What `parse` makes of an element that somebody sent, in DER or, by way of DER, in BER.
+
+    :param parse: raises `NotDerError` if the element is not what it should be.
+    :param tag: that of the element.
+    :raises DecodeError: `data` is not that either way; `what` names the thing in the message.
     """
     try:
-        return decode_der(cls, data)
-    except ValueError:
+        return parse(only(data, tag))
+    except NotDerError:
         pass
     normalised = to_der(data)
     try:
-        return decode_der(cls, normalised)
-    except ValueError as exc:
-        raise DecodeError(f"this is not a {what}: {_first_line(exc)}") from exc
+        return parse(only(normalised, tag))
+    except NotDerError as exc:
+        raise DecodeError(f"this is not a {what}: {exc}") from exc
 
 
-def read_tlv(cls: type[T], tlv: TLV, what: str) -> T:
-    """Decode what an already read TLV holds: DER, or BER within an element that was DER.
+def only(data: bytes, tag: int = ANY) -> bytes:
+    """`data`, if that is exactly one element; where all reading begins.
 
-    :raises DecodeError: it is not a `cls`.
+    :raises NotDerError: it is something else.
+    """
+    if len(data) < 2:
+        raise NotDerError("it is cut off")
+    if data[0] != tag and not _fits(data[0], tag):
+        raise NotDerError(_unexpected(data[0], tag))
+    if (2 + data[1] if data[1] < 0x80 else _long_end(data, 0)) != len(data):
+        raise NotDerError("it is cut off, or something follows it")
+    return data
+
+
+def fields(element: bytes, layout: Layout) -> list[bytes]:
+    """The elements in a SEQUENCE, one for each entry of `layout`; b"" for an absent one.
+
+    :param element: one that came from `only`, `fields` or `split`.
+    :raises NotDerError: there is something else in it.
+    """
+    found = []
+    at, size = _start(element), len(element)
+    try:
+        for expected in layout:
+            tag = element[at] if at < size else None
+            if tag != expected and not _fits(tag, expected):
+                if expected < _OPTIONAL:
+                    raise NotDerError(_unexpected(tag, expected))
+                found.append(b"")
+                continue
+            start, length = at, element[at + 1]
+            if length < 0x80:
+                at += 2 + length
+            elif length == 0x82 and element[at + 2]:  # written out: most long ones are of this kind
+                at += 4 + (element[at + 2] << 8 | element[at + 3])
+            else:
+                at = _long_end(element, at)
+            found.append(element[start:at])
+    except IndexError:
+        raise NotDerError("it is cut off") from None
+    if at != size:
+        raise NotDerError("it is cut off" if at > size else "something follows its last field")
+    return found
+
+
+def split(element: bytes, tag: int = ANY) -> list[bytes]:
+    """The elements in a SEQUENCE OF or SET OF, in the order they are there.
+
+    :param element: one that came from `only`, `fields` or `split`.
+    :param tag: what each of the elements must have.
+    :raises NotDerError: there is something else in it.
+    """
+    found = []
+    at, size = _start(element), len(element)
+    try:
+        while at < size:
+            if element[at] != tag and not _fits(element[at], tag):
+                raise NotDerError(_unexpected(element[at], tag))
+            start, length = at, element[at + 1]
+            if length < 0x80:
+                at += 2 + length
+            elif length == 0x82 and element[at + 2]:
+                at += 4 + (element[at + 2] << 8 | element[at + 3])
+            else:
+                at = _long_end(element, at)
+            found.append(element[start:at])
+    except IndexError:
+        raise NotDerError("it is cut off") from None
+    if at != size:
+        raise NotDerError("it is cut off")
+    return found
+
+
+def within(explicit: bytes, tag: int) -> bytes:
+    """The one element inside an EXPLICIT tag.
+
+    :raises NotDerError: there is something else in it.
+    """
+    return fields(explicit, (tag,))[0]
+
+
+def _start(element: bytes) -> int:
+    """Where the content of an element begins."""
+    return 2 if element[1] < 0x80 else 2 + (element[1] & 0x7F)
+
+
+def _fits(tag: int | None, expected: int) -> bool:
+    """Whether a tag is one that ANY or an optional field stands for."""
+    if expected & ANY and tag is not None:
+        # Neither a mark of BER, nor the first octet of a tag number above 30, which SCEP has not.
+        return tag != 0 and tag & 0x1F != 0x1F
+    return tag == expected & 0xFF
+
+
+def _long_end(data: bytes, at: int) -> int:
+    """Where the element at `at` ends, whose length has several octets (X.690 section 10.1)."""
+    start = at + 2 + (data[at + 1] & 0x7F)
+    length = int.from_bytes(data[at + 2 : start], "big")
+    # Octets that are missing because the data are cut off make the length too small for its form.
+    if length < 0x80 or length >> 8 * (start - at - 3) == 0:
+        raise NotDerError("it has a length that is not definite and minimal")
+    return start + length
+
+
+def _unexpected(tag: int | None, expected: int) -> str:
+    found = "nothing" if tag is None else f"0x{tag:02x}"
+    wanted = "an element" if expected & ANY else f"the tag 0x{expected:02x}"
+    return f"it has {found} where {wanted} is expected"
+
+
+def elements(container: bytes, what: str, *, tag: int | None = None) -> list[bytes]:
+    """What is in a SEQUENCE or SET that somebody sent, in the order it is there.
+
+    :param tag: 0x30 or 0x31 to take only one of the two.
+    :raises DecodeError: `container` is something else, or not DER; `what` names it.
+    """
+    if container[:1] not in ((b"0", b"1") if tag is None else (bytes((tag,)),)):
+        raise DecodeError(f"the {what} is not a {_KINDS[tag]}")
+    try:
+        return split(only(container))
+    except NotDerError as exc:
+        raise DecodeError(f"the {what} is malformed: {exc}") from exc
+
+
+_KINDS = {None: "SEQUENCE or SET", SEQUENCE: "SEQUENCE", SET: "SET"}
+
+
+def content_of(element: bytes) -> bytes:
+    """The content octets of an element that was read already."""
+    return element[2:] if element[1] < 0x80 else element[2 + (element[1] & 0x7F) :]
+
+
+def integer_value(element: bytes, what: str) -> int:
+    """The number in an INTEGER element, minimal or not (Q30).
+
+    :raises DecodeError: it is not an INTEGER.
+    """
+    content = content_of(element)
+    if element[0] != INTEGER or not content:
+        raise DecodeError(f"the {what} is not an INTEGER")
+    return int.from_bytes(content, "big", signed=True)
+
+
+def split_algorithm(algorithm: bytes, what: str) -> tuple[str, bytes]:
+    """An AlgorithmIdentifier as (dotted OID, parameters as encoded; b"" when absent).
+
+    :raises DecodeError: it is not an AlgorithmIdentifier.
     """
     try:
-        parsed: T = tlv.parse(cls)
-    except ValueError:
-        return read(cls, encode_der(tlv), what)
-    return parsed
+        if len(algorithm) > 128:  # what is kept must not grow with what peers send
+            return algorithm_parts(only(algorithm, SEQUENCE))
+        return _known_algorithm(algorithm)
+    except NotDerError as exc:
+        raise DecodeError(f"the {what} is not an AlgorithmIdentifier: {exc}") from exc
 
 
-def _first_line(exc: ValueError) -> str:
-    return str(exc).split("\n", 1)[0]
+@lru_cache(maxsize=256)
+def _known_algorithm(algorithm: bytes) -> tuple[str, bytes]:
+    return algorithm_parts(only(algorithm, SEQUENCE))
 
 
-def write(value: object) -> bytes:
-    """Encode a structure of this file as DER."""
-    return encode_der(value)
+def algorithm_parts(element: bytes) -> tuple[str, bytes]:
+    """An AlgorithmIdentifier, whatever its tag, as (dotted OID, parameters).
+
+    :raises NotDerError: it is something else.
+    """
+    oid, parameters = fields(element, ALGORITHM_IDENTIFIER)
+    return oid_text(oid), parameters
 
 
-def tlv(der: bytes) -> TLV:
-    """The TLV object of one encoded element."""
-    return decode_der(TLV, der)
+@lru_cache(maxsize=256)
+def oid_text(der: bytes) -> str:
+    """An OBJECT IDENTIFIER element as dotted text.
+
+    :raises NotDerError: it is malformed, or longer than any that is in use.
+    """
+    content = content_of(der)
+    if not content or content[-1] & 0x80 or len(content) > _MAX_OID_BYTES:
+        raise NotDerError("it has an OBJECT IDENTIFIER that is malformed")
+    arcs = [0]
+    for octet in content:
+        if octet == 0x80 and arcs[-1] == 0:
+            raise NotDerError("it has an OBJECT IDENTIFIER with a number that is not minimal")
+        arcs[-1] = arcs[-1] << 7 | octet & 0x7F
+        if octet < 0x80:
+            arcs.append(0)
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, (first, arcs[0] - 40 * first, *arcs[1:-1])))
 
 
-def whole(element: TLV) -> bytes:
-    """The element with its tag and length, as bytes."""
-    return encode_der(element)
+_MAX_OID_BYTES = 63
 
-
-def content_of(element: TLV) -> bytes:
-    """The element's content octets (several times as fast as its ``data``)."""
-    der = encode_der(element)
-    return der[2:] if der[1] < 0x80 else der[2 + (der[1] & 0x7F) :]
-
-
-def tag_of(element: TLV) -> int:
-    """The identifier octet (SCEP needs no high tag numbers; those give 0x1F)."""
-    return element.tag_bytes[0]
-
-
-def retag(element: TLV, tag: int) -> bytes:
-    """The element with another identifier octet: how IMPLICIT tags are put on and taken off."""
-    encoded = encode_der(element)
-    return bytes((tag,)) + encoded[1:]
+# ------------------------------------------------------------------ writing
 
 
 def element(tag: int, *parts: bytes) -> bytes:
@@ -276,122 +411,44 @@ def element(tag: int, *parts: bytes) -> bytes:
 def integer(value: int) -> bytes:
     """DER of an INTEGER."""
     bits = value.bit_length() if value >= 0 else (~value).bit_length()
-    return element(0x02, value.to_bytes(bits // 8 + 1, "big", signed=True))
-
-
-def integer_value(tlv_: TLV, what: str) -> int:
-    """The number in an INTEGER element, minimal or not.
-
-    :raises DecodeError: it is not an INTEGER.
-    """
-    content = content_of(tlv_)
-    if tlv_.tag_bytes != b"\x02" or not content:
-        raise DecodeError(f"the {what} is not an INTEGER")
-    return int.from_bytes(content, "big", signed=True)
+    return element(INTEGER, value.to_bytes(bits // 8 + 1, "big", signed=True))
 
 
 def signing_time(moment: datetime) -> bytes:
     """A Time (RFC 5652 section 11.3): UTCTime until 2049, then GeneralizedTime."""
-    moment = moment.astimezone(UTC).replace(microsecond=0)
+    moment = moment.astimezone(UTC)
     if 1950 <= moment.year < 2050:
         return element(0x17, moment.strftime("%y%m%d%H%M%SZ").encode("ascii"))
-    return element(0x18, f"{moment.year:04}{moment.strftime('%m%d%H%M%SZ')}".encode("ascii"))
+    # Not by strftime, which writes years before 1000 differently on different systems.
+    return element(0x18, f"{moment.year:04}{moment:%m%d%H%M%SZ}".encode("ascii"))
 
 
 def issuer_and_serial(issuer: bytes, serial: int) -> bytes:
     """An IssuerAndSerialNumber from a Name in DER and a serial number."""
-    return element(0x30, issuer, integer(serial))
+    return element(SEQUENCE, issuer, integer(serial))
 
 
 @lru_cache(maxsize=256)
 def oid_der(dotted: str) -> bytes:
     """DER of an OBJECT IDENTIFIER."""
-    return encode_der(ObjectIdentifier(dotted))
+    first, second, *others = map(int, dotted.split("."))
+    return element(OBJECT_IDENTIFIER, *map(_arc, (40 * first + second, *others)))
 
 
-@lru_cache(maxsize=256)
-def _oid_text(der: bytes) -> str:
-    return decode_der(ObjectIdentifier, der).dotted_string
-
-
-def split_algorithm(algorithm: TLV, what: str) -> tuple[str, bytes]:
-    """An AlgorithmIdentifier as (dotted OID, parameters as encoded; b"" when absent).
-
-    :raises DecodeError: it is not an AlgorithmIdentifier.
-    """
-    data = content_of(algorithm)
-    if algorithm.tag_bytes != b"0" or len(data) < 3 or data[0] != 0x06 or data[1] > 0x7F:
-        raise DecodeError(f"the {what} is not an AlgorithmIdentifier")
-    end = 2 + data[1]
-    try:
-        return _oid_text(data[:end]), data[end:]
-    except ValueError as exc:
-        raise DecodeError(f"the {what} has a malformed OBJECT IDENTIFIER") from exc
+def _arc(number: int) -> bytes:
+    """One number of an OBJECT IDENTIFIER, in base 128 (X.690 section 8.19)."""
+    octets = [number & 0x7F]
+    while number := number >> 7:
+        octets.append(number & 0x7F | 0x80)
+    return bytes(reversed(octets))
 
 
 @lru_cache(maxsize=256)
 def algorithm(dotted: str, parameters: bytes = b"") -> bytes:
     """An AlgorithmIdentifier (kept: give it fixed parameters only)."""
-    return element(0x30, oid_der(dotted), parameters)
+    return element(SEQUENCE, oid_der(dotted), parameters)
 
 
 def content_info(content_type: str, content: bytes) -> bytes:
     """A ContentInfo around an encoded element."""
-    return element(0x30, oid_der(content_type), element(0xA0, content))
-
-
-NULL = b"\x05\x00"
-
-
-# ------------------------------------------------------------------ PKCS#10 (RFC 2986) and names
-
-
-@sequence
-class CertificationRequestInfo:
-    version: int
-    subject: TLV
-    spki: TLV
-    # Not optional in RFC 2986, and yet left out by some.
-    attributes: Annotated[list[TLV] | None, Implicit(0)]
-
-
-@sequence
-class CertificationRequest:
-    info: TLV
-    signature_algorithm: TLV
-    signature: BitString
-
-
-@sequence
-class RequestAttribute:
-    # `values` is a SET OF; as a TLV its order does not matter (the signature covers it as it is).
-    type: ObjectIdentifier
-    values: TLV
-
-
-@sequence
-class AttributeTypeAndValue:
-    type: ObjectIdentifier
-    value: TLV
-
-
-@sequence
-class _Elements:
-    items: Annotated[list[TLV], Implicit(0)]
-
-
-_KINDS = {None: "SEQUENCE or SET", 0x30: "SEQUENCE", 0x31: "SET"}
-
-
-def elements(container: TLV, what: str, *, tag: int | None = None) -> list[TLV]:
-    """What is in a SEQUENCE or SET, in the order it is there.
-
-    :param tag: 0x30 or 0x31 to take only one of the two.
-    :raises DecodeError: `container` is something else, or its content is not DER; `what` names it.
-    """
-    if container.tag_bytes not in ((b"0", b"1") if tag is None else (bytes((tag,)),)):
-        raise DecodeError(f"the {what} is not a {_KINDS[tag]}")
-    try:
-        return decode_der(_Elements, element(0x30, retag(container, 0xA0))).items
-    except ValueError as exc:
-        raise DecodeError(f"the {what} is malformed: {_first_line(exc)}") from exc
+    return element(SEQUENCE, oid_der(content_type), element(0xA0, content))

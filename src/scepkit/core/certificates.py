@@ -24,10 +24,13 @@ from cryptography.hazmat.primitives.serialization import (
 from scepkit.core import asn1
 from scepkit.errors import AlgorithmError, DecodeError
 
+#: How CMS names a certificate: issuer (DER) and serial number, or a key identifier.
+Identifier: TypeAlias = tuple[bytes, int] | bytes
+#: The identifier octet of the latter in a SignerIdentifier or RecipientIdentifier.
+KEY_IDENTIFIER = 0x80
+
 #: Any key object of these kinds works, also a subclass that lives in a token.
-PrivateKey: TypeAlias = (
-    rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
-)
+PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
@@ -41,7 +44,7 @@ class CertificateView:
     serial_number: int
     subject: bytes = field(repr=False)
     spki: bytes = field(repr=False)
-    _extensions: tuple[asn1.TLV, ...] = field(repr=False, compare=False)
+    _extensions: bytes = field(repr=False, compare=False)
 
     @cached_property
     def _public_key(self) -> PublicKeyTypes:
@@ -59,16 +62,43 @@ class CertificateView:
     @cached_property
     def subject_key_identifier(self) -> bytes | None:
         """The key identifier in its extension, or None."""
-        for encoded in self._extensions:
+        for extension in _split_extensions(self._extensions):
             try:
-                extension = asn1.read_tlv(asn1.Extension, encoded, "certificate extension")
+                oid, _, value = asn1.read(asn1.EXTENSION, extension, "certificate extension")
             except DecodeError:
                 continue
-            value = extension.value
-            # An OCTET STRING within the extension's OCTET STRING, short in practice.
-            if extension.id.dotted_string == _SUBJECT_KEY_IDENTIFIER and value[:1] == b"\x04":
-                return value[2:]
+            if oid == asn1.oid_der(_SUBJECT_KEY_IDENTIFIER):
+                # An OCTET STRING within the extension's OCTET STRING, both short in practice.
+                return value[4:] if value[2:3] == b"\x04" else None
         return None
+
+    @cached_property
+    def issuer_and_serial(self) -> bytes:
+        """How CMS names it: an IssuerAndSerialNumber (DER)."""
+        return asn1.element(asn1.SEQUENCE, self.issuer, asn1.integer(self.serial_number))
+
+    def is_named_by(self, identifier: bytes) -> bool:
+        """Whether CMS means this certificate by a SignerIdentifier or RecipientIdentifier (DER).
+
+        :raises DecodeError: it is neither a name with a serial number nor a key identifier.
+        """
+        if identifier == self.issuer_and_serial:
+            return True
+        found = read_identifier(identifier)
+        if isinstance(found, bytes):
+            return found == self.subject_key_identifier
+        return found == (self.issuer, self.serial_number)
+
+
+def read_identifier(der: bytes) -> Identifier:
+    """Read a SignerIdentifier or RecipientIdentifier (RFC 5652 sections 5.3 and 6.2.1).
+
+    :raises DecodeError: it is something else.
+    """
+    if der[0] == KEY_IDENTIFIER:
+        return asn1.content_of(der)
+    issuer, serial = asn1.read(asn1.ISSUER_AND_SERIAL_NUMBER, der, "IssuerAndSerialNumber")
+    return issuer, asn1.integer_value(serial, "serial number of an IssuerAndSerialNumber")
 
 
 def load_public_key(spki: bytes) -> PublicKeyTypes:
@@ -98,15 +128,31 @@ def view(der: bytes) -> CertificateView:
 
     :raises DecodeError: it is not one.
     """
-    tbs = asn1.read(asn1.Certificate, der, "certificate").tbs
+    fields = asn1.read_with(_tbs_fields, der, "certificate")
+    _, serial, _, issuer, _, subject, spki, _, _, extensions = fields
     return CertificateView(
         der=der,
-        issuer=asn1.whole(tbs.issuer),
-        serial_number=asn1.integer_value(tbs.serial_number, "certificate's serial number"),
-        subject=asn1.whole(tbs.subject),
-        spki=asn1.whole(tbs.spki),
-        _extensions=tuple(tbs.extensions or ()),
+        issuer=issuer,
+        serial_number=asn1.integer_value(serial, "certificate's serial number"),
+        subject=subject,
+        spki=spki,
+        _extensions=extensions,
     )
+
+
+def _tbs_fields(der: bytes) -> list[bytes]:
+    tbs, _, _ = asn1.fields(der, asn1.CERTIFICATE)
+    return asn1.fields(tbs, asn1.TBS_CERTIFICATE)
+
+
+def _split_extensions(explicit: bytes) -> list[bytes]:
+    """The extensions in the [3] of a certificate; none when it is absent or malformed."""
+    if not explicit:
+        return []
+    try:
+        return asn1.split(asn1.within(explicit, asn1.SEQUENCE))
+    except asn1.NotDerError:
+        return []
 
 
 @lru_cache(maxsize=512)

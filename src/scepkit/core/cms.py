@@ -12,7 +12,7 @@ Rules of this file:
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from scepkit.core import algorithms, asn1
 from scepkit.core.algorithms import Digest
-from scepkit.core.certificates import CertificateView, PrivateKey
+from scepkit.core.ber import to_der
+from scepkit.core.certificates import CertificateView, PrivateKey, read_identifier
 from scepkit.errors import AlgorithmError, DecodeError, SignatureError
 
 ID_DATA = "1.2.840.113549.1.7.1"
@@ -31,11 +32,8 @@ ID_ENVELOPED_DATA = "1.2.840.113549.1.7.3"
 ID_CONTENT_TYPE = "1.2.840.113549.1.9.3"
 ID_MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 
-_SEQUENCE = 0x30
-_SET = 0x31
-
-#: Signed attributes: dotted OID -> values.
-Attributes: TypeAlias = dict[str, tuple[asn1.TLV, ...]]
+#: Signed attributes: dotted OID -> values, encoded.
+Attributes: TypeAlias = dict[str, list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +46,29 @@ class Signer:
 
 
 @dataclass(frozen=True, slots=True)
+class SignerInfo:
+    """One signature of a SignedData (RFC 5652 section 5.3); every element as it was encoded.
+
+    Attributes:
+        sid: which certificate is meant: see `CertificateView.is_named_by`.
+        digest_algorithm: an AlgorithmIdentifier.
+        signed_attrs: the whole ``[0]``, or b"" when there is none.
+        attributes: what is in it, as (dotted OID, values).
+        signature_algorithm: an AlgorithmIdentifier.
+        signature: the signature's octets.
+        unsigned_attrs: the whole ``[1]``, or b"" when there is none.
+    """
+
+    sid: bytes = field(repr=False)
+    digest_algorithm: bytes = field(repr=False)
+    signed_attrs: bytes = field(repr=False)
+    attributes: tuple[tuple[str, list[bytes]], ...] = field(repr=False)
+    signature_algorithm: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    unsigned_attrs: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SignedMessage:
     """A SignedData that was read but not verified; nothing in it may be believed yet."""
 
@@ -55,14 +76,14 @@ class SignedMessage:
     content: bytes | None = field(repr=False)
     certificates: tuple[bytes, ...] = field(repr=False)
     crls: tuple[bytes, ...] = field(repr=False)
-    signers: tuple[asn1.SignerInfo, ...] = field(repr=False)
+    signers: tuple[SignerInfo, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What a verified signature covers.
 
-    `attributes` maps the dotted OID of each signed attribute to its values.
+    `attributes` maps the dotted OID of each signed attribute to its values, encoded.
     """
 
     content: bytes | None = field(repr=False)
@@ -87,36 +108,78 @@ def read_signed(data: bytes, what: str = "SignedData message") -> SignedMessage:
 
     :raises DecodeError: it is something else; `what` names the thing expected.
     """
-    content = read_content_info(data, ID_SIGNED_DATA, what)
-    signed = asn1.read_tlv(asn1.SignedData, content, what)
-    return SignedMessage(
-        content_type=signed.encap_content_info.content_type.dotted_string,
-        content=signed.encap_content_info.content,
-        certificates=tuple(
-            asn1.whole(choice)
-            for choice in signed.certificates or ()
-            if asn1.tag_of(choice) == _SEQUENCE  # the other CHOICEs are attribute certificates
-        ),
-        crls=tuple(
-            asn1.whole(choice) for choice in signed.crls or () if asn1.tag_of(choice) == _SEQUENCE
-        ),
-        signers=tuple(signed.signer_infos.as_list()),
-    )
+
+    def parse(element: bytes) -> SignedMessage:
+        return _signed_message(typed_content(element, ID_SIGNED_DATA, what))
+
+    return asn1.read_with(parse, data, what)
 
 
-def read_content_info(data: bytes, expected: str, what: str) -> asn1.TLV:
-    """The content of a ContentInfo, which must be of the type `expected` (dotted OID).
+def typed_content(content_info: bytes, expected: str, what: str) -> bytes:
+    """What is in a ContentInfo, which must be of the type `expected` (dotted OID).
 
-    :raises DecodeError: it is not a ContentInfo, or one of another type.
+    :param content_info: an element, as `asn1.read_with` gives it to its `parse`.
+    :raises NotDerError: it is not a ContentInfo in DER.
+    :raises DecodeError: it is one of another type.
     """
-    info = asn1.read(asn1.ContentInfo, data, what)
-    found = info.content_type.dotted_string
+    content_type, content = asn1.fields(content_info, asn1.CONTENT_INFO)
+    found = asn1.oid_text(content_type)
     if found != expected:
         raise DecodeError(
             f"this is not a {what}: its content type is {content_type_name(found)}, "
             f"expected {_CONTENT_TYPES[expected]}"
         )
-    return info.content
+    return asn1.within(content, asn1.SEQUENCE)
+
+
+def _signed_message(signed_data: bytes) -> SignedMessage:
+    _, _, encapsulated, certificates, crls, signers = asn1.fields(signed_data, asn1.SIGNED_DATA)
+    content_type, explicit = asn1.fields(encapsulated, asn1.ENCAPSULATED_CONTENT_INFO)
+    content = asn1.content_of(asn1.within(explicit, asn1.OCTET_STRING)) if explicit else None
+    return SignedMessage(
+        content_type=asn1.oid_text(content_type),
+        content=content,
+        certificates=_sequences(certificates),
+        crls=_sequences(crls),
+        signers=tuple([_signer_info(info) for info in asn1.split(signers, asn1.SEQUENCE)]),
+    )
+
+
+def _sequences(choices: bytes) -> tuple[bytes, ...]:
+    """The certificates or CRLs of a set; its other CHOICEs are attribute certificates and such."""
+    if not choices:
+        return ()
+    return tuple([one for one in asn1.split(choices) if one[0] == asn1.SEQUENCE])
+
+
+def _signer_info(der: bytes) -> SignerInfo:
+    _, sid, digest_algorithm, signed, signature_algorithm, signature, unsigned = asn1.fields(
+        der, asn1.SIGNER_INFO
+    )
+    return SignerInfo(
+        sid=sid,
+        digest_algorithm=digest_algorithm,
+        signed_attrs=signed,
+        attributes=split_attributes(signed),
+        signature_algorithm=signature_algorithm,
+        signature=asn1.content_of(signature),
+        unsigned_attrs=unsigned,
+    )
+
+
+def split_attributes(encoded: bytes) -> tuple[tuple[str, list[bytes]], ...]:
+    """The attributes in a set, as (dotted OID, values); none in b"".
+
+    :param encoded: an element, as `asn1.read_with` gives it to its `parse`, or b"".
+    :raises NotDerError: it holds something else.
+    """
+    if not encoded:
+        return ()
+    found = []
+    for attribute in asn1.split(encoded, asn1.SEQUENCE):
+        oid, values = asn1.fields(attribute, asn1.ATTRIBUTE)
+        found.append((asn1.oid_text(oid), asn1.split(values)))
+    return tuple(found)
 
 
 _CONTENT_TYPES = {
@@ -148,19 +211,7 @@ def read_bundle(data: bytes) -> Bundle:
 # ------------------------------------------------------------------ verifying
 
 
-def signer_matches(info: asn1.SignerInfo, certificate: CertificateView) -> bool:
-    """Whether the SignerInfo says it was made with this certificate's key."""
-    sid = info.sid
-    if isinstance(sid, bytes):
-        return sid == certificate.subject_key_identifier
-    return (
-        asn1.integer_value(sid.serial_number, "signer's serial number")
-        == certificate.serial_number
-        and asn1.whole(sid.issuer) == certificate.issuer
-    )
-
-
-def only_signer(message: SignedMessage) -> asn1.SignerInfo:
+def only_signer(message: SignedMessage) -> SignerInfo:
     """The one SignerInfo of a message.
 
     :raises SignatureError: there is none, or more than one (A16).
@@ -190,30 +241,29 @@ def verify(
     digest = _signature_digest(info, allow_legacy)
     attributes = _signed_attributes(info)
     _check_content(message, attributes, digest)
-    encoded = [asn1.write(attribute) for attribute in info.signed_attrs or ()]
     if len(candidates) > 1:
-        candidates = sorted(candidates, key=lambda one: not signer_matches(info, one))
+        candidates = sorted(candidates, key=lambda one: not one.is_named_by(info.sid))
     for candidate in candidates:
-        if _signed_by(candidate, info, encoded, digest):
+        if _signed_by(candidate, info, digest):
             return Verified(
                 content=message.content, attributes=attributes, signer=candidate, digest=digest
             )
     raise SignatureError(
         "the signature is broken: it was not made with the key of the certificate it names"
-        if any(signer_matches(info, candidate) for candidate in candidates)
+        if any(candidate.is_named_by(info.sid) for candidate in candidates)
         else "the message is not signed by any certificate it may be signed by",
         signer=_signer_text(info),
     )
 
 
-def _signer_text(info: asn1.SignerInfo) -> str:
-    if isinstance(info.sid, bytes):
-        return f"key identifier {info.sid.hex()}"
-    serial = asn1.integer_value(info.sid.serial_number, "signer's serial number")
-    return f"serial number {serial:x}"
+def _signer_text(info: SignerInfo) -> str:
+    identifier = read_identifier(info.sid)
+    if isinstance(identifier, bytes):
+        return f"key identifier {identifier.hex()}"
+    return f"serial number {identifier[1]:x}"
 
 
-def _signature_digest(info: asn1.SignerInfo, allow_legacy: bool) -> Digest:
+def _signature_digest(info: SignerInfo, allow_legacy: bool) -> Digest:
     digest_oid, _ = asn1.split_algorithm(info.digest_algorithm, "digest algorithm")
     digest = algorithms.digest_for_oid(digest_oid, allow_legacy=allow_legacy)
     signature_oid, _ = asn1.split_algorithm(info.signature_algorithm, "signature algorithm")
@@ -227,50 +277,38 @@ def _signature_digest(info: asn1.SignerInfo, allow_legacy: bool) -> Digest:
     return digest
 
 
-def _signed_attributes(info: asn1.SignerInfo) -> Attributes:
-    if not info.signed_attrs:
+def _signed_attributes(info: SignerInfo) -> Attributes:
+    if not info.attributes:
         # Without them a signature over attributes can be passed off as one over content (A17).
         raise SignatureError("the signature covers no signed attributes, which SCEP requires")
     attributes: Attributes = {}
-    for attribute in info.signed_attrs:
-        name = attribute.type.dotted_string
-        if name in attributes:
-            raise DecodeError(f"the signed attribute {name} is there twice")
-        attributes[name] = tuple(attribute.values.as_list())
+    for oid, values in info.attributes:
+        if oid in attributes:
+            raise DecodeError(f"the signed attribute {oid} is there twice")
+        attributes[oid] = values
     return attributes
 
 
-def _check_content(
-    message: SignedMessage, attributes: Attributes, digest: Digest
-) -> None:
-    types = attributes.get(ID_CONTENT_TYPE, ())
-    if len(types) != 1 or asn1.whole(types[0]) != asn1.oid_der(message.content_type):
+def _check_content(message: SignedMessage, attributes: Attributes, digest: Digest) -> None:
+    if attributes.get(ID_CONTENT_TYPE) != [asn1.oid_der(message.content_type)]:
         raise SignatureError(
             "the signed contentType attribute is missing or is not the type of the content"
         )
     # An absent content counts as empty (RFC 8894 section 3: FAILURE and PENDING have none; G3).
-    digests = attributes.get(ID_MESSAGE_DIGEST, ())
-    if (
-        len(digests) != 1
-        or asn1.tag_of(digests[0]) != 0x04
-        or not hmac.compare_digest(
-            asn1.content_of(digests[0]), digest.of(message.content or b"")
-        )
-    ):
+    signed = attributes.get(ID_MESSAGE_DIGEST, ())
+    expected = asn1.element(asn1.OCTET_STRING, digest.of(message.content or b""))
+    if len(signed) != 1 or not hmac.compare_digest(signed[0], expected):
         raise SignatureError("the content was changed: its digest is not the signed one")
 
 
-def _signed_by(
-    candidate: CertificateView, info: asn1.SignerInfo, encoded: list[bytes], digest: Digest
-) -> bool:
-    """Whether the candidate's key made the signature, over the order sent or sorted (Q18)."""
+def _signed_by(candidate: CertificateView, info: SignerInfo, digest: Digest) -> bool:
+    """Whether the candidate's key made the signature."""
     try:
         key = candidate.public_key()
     except AlgorithmError:
         return False
     oid, _ = asn1.split_algorithm(info.signature_algorithm, "signature algorithm")
-    for order in (encoded, sorted(encoded)) if encoded != sorted(encoded) else (encoded,):
-        signed = asn1.element(_SET, b"".join(order))
+    for signed in _signed_bytes(info):
         try:
             _verify_with(key, oid, info.signature, signed, digest)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
@@ -278,6 +316,18 @@ def _signed_by(
             continue
         return True
     return False
+
+
+def _signed_bytes(info: SignerInfo) -> Iterator[bytes]:
+    """What the signature may be over: the attributes as they were sent, then in DER order (Q18)."""
+    as_sent = bytes((asn1.SET,)) + info.signed_attrs[1:]
+    yield as_sent
+    try:
+        ordered = to_der(as_sent)
+    except DecodeError:
+        return  # a value that nobody looks at is beyond BER
+    if ordered != as_sent:
+        yield ordered
 
 
 def _verify_with(
@@ -320,24 +370,24 @@ def sign(
     algorithms.accept_digest(digest)
     signed_attributes = [
         _attribute(ID_CONTENT_TYPE, asn1.oid_der(ID_DATA)),
-        _attribute(ID_MESSAGE_DIGEST, asn1.element(0x04, digest.of(content or b""))),
+        _attribute(ID_MESSAGE_DIGEST, asn1.element(asn1.OCTET_STRING, digest.of(content or b""))),
         *(_attribute(oid, value) for oid, value in attributes),
     ]
     # DER sorts a SET OF by the encoded elements, and the signature is over that order.
     signed_attributes.sort()
     signature_algorithm, signature = _sign_with(
-        signer.key, asn1.element(_SET, *signed_attributes), digest
+        signer.key, asn1.element(asn1.SET, *signed_attributes), digest
     )
     certificate = signer.certificate
     digest_algorithm = _digest_algorithm(digest)
     info = asn1.element(
-        _SEQUENCE,
+        asn1.SEQUENCE,
         _VERSION_1,
-        asn1.issuer_and_serial(certificate.issuer, certificate.serial_number),
+        certificate.issuer_and_serial,
         digest_algorithm,
         asn1.element(0xA0, *signed_attributes),
         signature_algorithm,
-        asn1.element(0x04, signature),
+        asn1.element(asn1.OCTET_STRING, signature),
     )
     return _signed_data(content, (certificate.der, *signer.chain), (), info, digest_algorithm)
 
@@ -346,7 +396,7 @@ _VERSION_1 = b"\x02\x01\x01"
 
 
 def _attribute(oid: str, value: bytes) -> bytes:
-    return asn1.element(_SEQUENCE, asn1.oid_der(oid), asn1.element(_SET, value))
+    return asn1.element(asn1.SEQUENCE, asn1.oid_der(oid), asn1.element(asn1.SET, value))
 
 
 def _digest_algorithm(digest: Digest) -> bytes:
@@ -386,16 +436,17 @@ def _signed_data(
     signer_info: bytes = b"",
     digest_algorithm: bytes = b"",
 ) -> bytes:
-    e_content = b"" if content is None else asn1.element(0xA0, asn1.element(0x04, content))
+    octets = b"" if content is None else asn1.element(asn1.OCTET_STRING, content)
+    e_content = asn1.element(0xA0, octets) if octets else b""
     return asn1.content_info(
         ID_SIGNED_DATA,
         asn1.element(
-            _SEQUENCE,
+            asn1.SEQUENCE,
             _VERSION_1,
-            asn1.element(_SET, digest_algorithm),
-            asn1.element(_SEQUENCE, asn1.oid_der(ID_DATA), e_content),
+            asn1.element(asn1.SET, digest_algorithm),
+            asn1.element(asn1.SEQUENCE, asn1.oid_der(ID_DATA), e_content),
             asn1.element(0xA0, *certificates) if certificates else b"",
             asn1.element(0xA1, *crls) if crls else b"",
-            asn1.element(_SET, signer_info),
+            asn1.element(asn1.SET, signer_info),
         ),
     )

@@ -254,27 +254,41 @@ def read_csr(data: bytes) -> ParsedCsr:
         there twice.
     :raises AlgorithmError: the public key is malformed or of a kind that is not supported.
     """
-    outer = asn1.read(asn1.CertificationRequest, _der_of(data), _REQUEST)
-    info = asn1.read_tlv(asn1.CertificationRequestInfo, outer.info, _REQUEST)
-    if asn1.tag_of(info.subject) != 0x30 or asn1.tag_of(info.spki) != 0x30:
-        raise DecodeError(f"this is not a {_REQUEST}: its subject or its key is not a SEQUENCE")
-    if outer.signature.padding_bits():
+    der, info, algorithm, signature, subject, spki, attributes = asn1.read_with(
+        _request_parts, _der_of(data), _REQUEST
+    )
+    if signature[:1] != b"\x00":
         raise DecodeError(f"the signature of the {_REQUEST} is not whole bytes")
-    subject = asn1.whole(info.subject)
-    spki = asn1.whole(info.spki)
-    challenge, extensions = _known_attributes(info.attributes or [])
+    challenge, extensions = _known_attributes(attributes)
     return ParsedCsr(
-        der=asn1.write(outer),
-        request_info_der=asn1.whole(outer.info),
+        der=der,
+        request_info_der=info,
         subject_der=subject,
         subject=read_name(subject),
         spki_der=spki,
         public_key=load_public_key(spki),
         challenge=None if challenge is None else text_value(challenge, "challengePassword"),
         extensions=None if extensions is None else _extensions(extensions, spki),
-        signature_algorithm_der=asn1.whole(outer.signature_algorithm),
-        signature=outer.signature.as_bytes(),
+        signature_algorithm_der=algorithm,
+        signature=signature[1:],
     )
+
+
+def _request_parts(der: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, list[bytes]]:
+    """The request itself, then what is in it, with its attributes one by one."""
+    info, algorithm, signature = asn1.fields(der, asn1.CERTIFICATION_REQUEST)
+    _, subject, spki, attributes = asn1.fields(info, asn1.CERTIFICATION_REQUEST_INFO)
+    separate = asn1.split(attributes) if attributes else []
+    return der, info, algorithm, asn1.content_of(signature), subject, spki, separate
+
+
+def challenge_element(der: bytes) -> bytes | None:
+    """The challengePassword as it is encoded in a request, or None when there is none.
+
+    :raises DecodeError: it is not a certification request.
+    """
+    *_, attributes = asn1.read_with(_request_parts, der, _REQUEST)
+    return _known_attributes(attributes)[0]
 
 
 def _der_of(data: bytes) -> bytes:
@@ -290,25 +304,29 @@ def _der_of(data: bytes) -> bytes:
     return requests[0]
 
 
-def _known_attributes(attributes: list[asn1.TLV]) -> tuple[bytes | None, bytes | None]:
+def _known_attributes(attributes: list[bytes]) -> tuple[bytes | None, bytes | None]:
     """The values of challengePassword and of the extension request, encoded; None for absent."""
     found: dict[str, bytes] = {}
     for element in attributes:
-        attribute = asn1.read_tlv(asn1.RequestAttribute, element, "attribute of a request")
-        oid = attribute.type.dotted_string
-        if oid == ID_CHALLENGE_PASSWORD:
-            name = "challengePassword"
-        elif oid in (ID_EXTENSION_REQUEST, ID_MS_EXTENSION_REQUEST):
-            name = "extensionRequest"
-        else:
+        # Not as ATTRIBUTE: of those that are not known, nothing but the type matters.
+        oid, encoded = asn1.read(asn1.ATTRIBUTE_TYPE_AND_VALUE, element, "attribute of a request")
+        name = _KNOWN_ATTRIBUTES.get(oid)
+        if name is None:
             continue
-        values = asn1.elements(attribute.values, name, tag=0x31)
+        values = asn1.elements(encoded, name, tag=asn1.SET)
         # Two passwords, or two sets of extensions: which one counts must not be a matter of taste.
         if len(values) > 1 or (values and name in found):
             raise DecodeError(f"the {_REQUEST} has more than one {name}")
         if values:
-            found[name] = asn1.whole(values[0])
+            found[name] = values[0]
     return found.get("challengePassword"), found.get("extensionRequest")
+
+
+_KNOWN_ATTRIBUTES = {
+    asn1.oid_der(ID_CHALLENGE_PASSWORD): "challengePassword",
+    asn1.oid_der(ID_EXTENSION_REQUEST): "extensionRequest",
+    asn1.oid_der(ID_MS_EXTENSION_REQUEST): "extensionRequest",
+}
 
 
 def _extensions(value: bytes, spki: bytes) -> x509.Extensions:
@@ -384,7 +402,7 @@ def _subject_and_key(
         if csr.subject is None:
             raise InputError("the subject of the certification request cannot be in a certificate")
         return csr.subject.public_bytes(), csr.spki_der, csr.public_key
-    info = asn1.read_tlv(
-        asn1.CertificationRequestInfo, asn1.tlv(csr.tbs_certrequest_bytes), _REQUEST
+    _, subject, spki, _ = asn1.read(
+        asn1.CERTIFICATION_REQUEST_INFO, csr.tbs_certrequest_bytes, _REQUEST
     )
-    return asn1.whole(info.subject), asn1.whole(info.spki), csr.public_key()
+    return subject, spki, csr.public_key()

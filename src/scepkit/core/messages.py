@@ -151,7 +151,7 @@ def encode_data(data: MessageData) -> bytes:
         case PkcsReq(csr) | RenewalReq(csr):
             return csr
         case CertPoll(issuer, subject):
-            return asn1.element(0x30, issuer, subject)
+            return asn1.element(asn1.SEQUENCE, issuer, subject)
         case GetCert(issuer, serial) | GetCrl(issuer, serial):
             return asn1.issuer_and_serial(issuer, serial)
         case _:
@@ -169,21 +169,18 @@ def decode_data(message_type: MessageType, content: bytes) -> MessageData:
         case MessageType.PKCS_REQ | MessageType.RENEWAL_REQ:
             return (PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq)(content)
         case MessageType.CERT_POLL:
-            names = asn1.read(asn1.IssuerAndSubject, content, "IssuerAndSubject (CertPoll)")
-            if asn1.tag_of(names.issuer) != 0x30 or asn1.tag_of(names.subject) != 0x30:
+            what = "IssuerAndSubject (CertPoll)"
+            issuer, subject = asn1.read(asn1.ISSUER_AND_SUBJECT, content, what)
+            if issuer[0] != asn1.SEQUENCE or subject[0] != asn1.SEQUENCE:
                 raise DecodeError("the IssuerAndSubject of the CertPoll does not hold two Names")
-            return CertPoll(asn1.whole(names.issuer), asn1.whole(names.subject))
+            return CertPoll(issuer, subject)
         case MessageType.GET_CERT | MessageType.GET_CRL:
-            which = asn1.read(
-                asn1.IssuerAndSerialNumber,
-                content,
-                f"IssuerAndSerialNumber ({message_type.rfc_name})",
-            )
-            if asn1.tag_of(which.issuer) != 0x30:
+            what = f"IssuerAndSerialNumber ({message_type.rfc_name})"
+            issuer, serial = asn1.read(asn1.ISSUER_AND_SERIAL_NUMBER, content, what)
+            if issuer[0] != asn1.SEQUENCE:
                 raise DecodeError(f"the issuer in the {message_type.rfc_name} is not a Name")
-            serial = asn1.integer_value(which.serial_number, "serial number")
             kind = GetCert if message_type is MessageType.GET_CERT else GetCrl
-            return kind(asn1.whole(which.issuer), serial)
+            return kind(issuer, asn1.integer_value(serial, "serial number"))
         case MessageType.CERT_REP:
             raise DecodeError("a CertRep is not a request")
         case _:
@@ -276,7 +273,7 @@ def encode_request(
     attributes = [
         (ID_MESSAGE_TYPE, _number(_TYPE_OF[type(data)])),
         (ID_TRANSACTION_ID, _transaction_id(transaction_id)),
-        (ID_SENDER_NONCE, asn1.element(0x04, sender_nonce)),
+        (ID_SENDER_NONCE, asn1.element(asn1.OCTET_STRING, sender_nonce)),
         (ID_SIGNING_TIME, asn1.signing_time(signing_time)),
     ]
     return cms.sign(content, attributes, signer, protection.digest)
@@ -453,13 +450,13 @@ def read_request(body: bytes) -> Request:
     )
 
 
-def _request_signer(message: cms.SignedMessage, info: asn1.SignerInfo) -> CertificateView:
+def _request_signer(message: cms.SignedMessage, info: cms.SignerInfo) -> CertificateView:
     for der in message.certificates:
         try:
             candidate = view(der)
         except DecodeError:
             continue
-        if cms.signer_matches(info, candidate):
+        if candidate.is_named_by(info.sid):
             return candidate
     raise SignatureError("the certificate that made the signature is not in the message")
 
@@ -503,8 +500,8 @@ def seal_reply(
     attributes = [
         (ID_MESSAGE_TYPE, _number(MessageType.CERT_REP)),
         (ID_TRANSACTION_ID, _transaction_id(request.transaction_id)),
-        (ID_SENDER_NONCE, asn1.element(0x04, new_nonce())),
-        (ID_RECIPIENT_NONCE, asn1.element(0x04, request.sender_nonce)),
+        (ID_SENDER_NONCE, asn1.element(asn1.OCTET_STRING, new_nonce())),
+        (ID_RECIPIENT_NONCE, asn1.element(asn1.OCTET_STRING, request.sender_nonce)),
         (ID_SIGNING_TIME, asn1.signing_time(signing_time)),
     ]
     content = None
@@ -549,7 +546,7 @@ def _transaction_id(text: str) -> bytes:
         raise InputError(f"the transactionID {text!r} cannot be written as UTF-8") from None
 
 
-def _single(attributes: cms.Attributes, oid: str, name: str) -> asn1.TLV | None:
+def _single(attributes: cms.Attributes, oid: str, name: str) -> bytes | None:
     values = attributes.get(oid)
     if values is None:
         return None
@@ -560,13 +557,13 @@ def _single(attributes: cms.Attributes, oid: str, name: str) -> asn1.TLV | None:
 
 def _text(attributes: cms.Attributes, oid: str, name: str) -> str | None:
     value = _single(attributes, oid, name)
-    return None if value is None else text_value(asn1.whole(value), name)
+    return None if value is None else text_value(value, name)
 
 
 def _number_text(attributes: cms.Attributes, oid: str, name: str) -> str | None:
     """A number as its decimal text; some write it as an INTEGER (Q19)."""
     value = _single(attributes, oid, name)
-    if value is not None and asn1.tag_of(value) == 0x02 and len(asn1.content_of(value)) <= 8:
+    if value is not None and value[0] == asn1.INTEGER and len(asn1.content_of(value)) <= 8:
         return str(asn1.integer_value(value, name))
     return _text(attributes, oid, name)
 
@@ -576,8 +573,6 @@ def _nonce(attributes: cms.Attributes, oid: str, name: str) -> bytes | None:
     if value is None:
         return None
     nonce = asn1.content_of(value)
-    if asn1.tag_of(value) != 0x04 or len(nonce) > _MAX_NONCE_BYTES:
-        raise DecodeError(
-            f"the {name} is not an OCTET STRING of at most {_MAX_NONCE_BYTES} bytes"
-        )
+    if value[0] != asn1.OCTET_STRING or len(nonce) > _MAX_NONCE_BYTES:
+        raise DecodeError(f"the {name} is not an OCTET STRING of at most {_MAX_NONCE_BYTES} bytes")
     return nonce

@@ -154,11 +154,11 @@ def _encoded_attribute(
     oid: ObjectIdentifier, der: bytes, text: str
 ) -> x509.NameAttribute[str | bytes]:
     try:
-        value = asn1.tlv(der)
+        asn1.only(der)
         text_value(der, "value")
-    except (ValueError, DecodeError) as exc:
+    except (asn1.NotDerError, DecodeError) as exc:
         raise InputError(f"in the subject, {text!r} is not the DER of a string: {exc}") from exc
-    name = read_name(encode_rdns([[asn1.AttributeTypeAndValue(type=oid, value=value)]]))
+    name = read_name(encode_rdns([[(asn1.oid_der(oid.dotted_string), der)]]))
     if name is None:
         raise InputError(f"in the subject, {text!r} is not a value this attribute can have")
     return next(iter(name))
@@ -293,7 +293,7 @@ def _utf8_string(text: str) -> bytes:
 def _hex_der(text: str) -> bytes:
     try:
         der = bytes.fromhex(text.replace(":", ""))
-        asn1.tlv(der)
+        asn1.only(der)
     except ValueError as exc:
         raise InputError(
             f"{text!r} is not exactly one element of DER written in hexadecimal"

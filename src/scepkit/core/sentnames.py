@@ -18,15 +18,15 @@ COUNTRIES = (NameOID.COUNTRY_NAME, NameOID.JURISDICTION_COUNTRY_NAME)
 #: 64 characters in X.520; `cryptography` counts bytes of UTF-8.
 COMMON_NAME_BYTES = 64
 
+_COMMON_NAME, _COUNTRY, _JURISDICTION = (
+    asn1.oid_der(oid.dotted_string) for oid in (NameOID.COMMON_NAME, *COUNTRIES)
+)
+_COUNTRIES = (_COUNTRY, _JURISDICTION)
 # What may follow an OID and a tag: the length octet.
 _LENGTHS = (
-    (
-        asn1.oid_der(NameOID.COMMON_NAME.dotted_string),
-        frozenset(bytes((n,)) for n in range(1, COMMON_NAME_BYTES + 1)),
-    ),
-    (asn1.oid_der(NameOID.COUNTRY_NAME.dotted_string), frozenset((b"\x02",))),
+    (_COMMON_NAME, frozenset(bytes((n,)) for n in range(1, COMMON_NAME_BYTES + 1))),
+    (_COUNTRY, frozenset((b"\x02",))),
 )
-_JURISDICTION = asn1.oid_der(NameOID.JURISDICTION_COUNTRY_NAME.dotted_string)
 # UTF8String, PrintableString, IA5String: valid ones have as many bytes in UTF-8.
 _PLAIN_STRINGS = (b"\x0c", b"\x13", b"\x16")
 _ATTRIBUTE = "attribute of a name"
@@ -74,39 +74,42 @@ def _repaired(der: bytes) -> x509.Name | None:
     """The name with every string made a valid one, or None."""
     try:
         rdns = [
-            [
-                asn1.read_tlv(asn1.AttributeTypeAndValue, attribute, _ATTRIBUTE)
-                for attribute in asn1.elements(rdn, "part of a name", tag=0x31)
-            ]
-            for rdn in asn1.elements(asn1.tlv(der), "name", tag=0x30)
+            [_type_and_value(one) for one in asn1.elements(rdn, "part of a name", tag=asn1.SET)]
+            for rdn in asn1.elements(der, "name", tag=asn1.SEQUENCE)
         ]
-        if not all(rdns) or not all(_issuable(a) for rdn in rdns for a in rdn):
+        if not all(rdns) or not all(_issuable(*a) for rdn in rdns for a in rdn):
             return None
-        return x509.Name.from_bytes(encode_rdns([[_as_utf8(a) for a in rdn] for rdn in rdns]))
+        return x509.Name.from_bytes(encode_rdns([[_as_utf8(*a) for a in rdn] for rdn in rdns]))
     except (ValueError, TypeError, DecodeError):
         return None
 
 
-def _issuable(attribute: asn1.AttributeTypeAndValue) -> bool:
+def _type_and_value(attribute: bytes) -> tuple[bytes, bytes]:
+    oid, value = asn1.read(asn1.ATTRIBUTE_TYPE_AND_VALUE, attribute, _ATTRIBUTE)
+    return oid, value
+
+
+def _issuable(oid: bytes, value: bytes) -> bool:
     """Whether `cryptography` makes an object of it; for wrong lengths it would emit a warning."""
-    size = len(text_value(asn1.whole(attribute.value), _ATTRIBUTE).encode())
-    if attribute.type == NameOID.COMMON_NAME:
+    size = len(text_value(value, _ATTRIBUTE).encode())
+    if oid == _COMMON_NAME:
         return 1 <= size <= COMMON_NAME_BYTES
-    return attribute.type not in COUNTRIES or size == 2
+    return oid not in _COUNTRIES or size == 2
 
 
-def _as_utf8(attribute: asn1.AttributeTypeAndValue) -> asn1.AttributeTypeAndValue:
+def _as_utf8(oid: bytes, value: bytes) -> tuple[bytes, bytes]:
     """The attribute, with a UTF8String for its value if its own string type cannot hold it."""
     try:
-        x509.Name.from_bytes(encode_rdns([[attribute]]))
+        x509.Name.from_bytes(encode_rdns([[(oid, value)]]))
     except (ValueError, TypeError):
-        text = text_value(asn1.whole(attribute.value), _ATTRIBUTE)
-        value = asn1.tlv(asn1.element(_UTF8_STRING, text.encode()))
-        return asn1.AttributeTypeAndValue(type=attribute.type, value=value)
-    return attribute
+        return oid, asn1.element(_UTF8_STRING, text_value(value, _ATTRIBUTE).encode())
+    return oid, value
 
 
-def encode_rdns(rdns: list[list[asn1.AttributeTypeAndValue]]) -> bytes:
-    """A Name in DER from its parts."""
-    encoded = [asn1.element(0x31, b"".join(sorted(map(asn1.write, rdn)))) for rdn in rdns]
-    return asn1.element(0x30, b"".join(encoded))
+def encode_rdns(rdns: list[list[tuple[bytes, bytes]]]) -> bytes:
+    """A Name in DER from the types and values of its parts, which are encoded."""
+    sets = []
+    for rdn in rdns:
+        attributes = sorted(asn1.element(asn1.SEQUENCE, oid, value) for oid, value in rdn)
+        sets.append(asn1.element(asn1.SET, *attributes))
+    return asn1.element(asn1.SEQUENCE, *sets)

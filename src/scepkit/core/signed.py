@@ -96,7 +96,7 @@ def check_signature(
     :raises SignatureError: the signature is not by that key, or not over that content.
     :raises AlgorithmError: MD5, or an algorithm or key that is not supported.
     """
-    oid, _ = asn1.split_algorithm(asn1.tlv(algorithm_der), f"{what}'s signature algorithm")
+    oid, _ = asn1.split_algorithm(algorithm_der, f"{what}'s signature algorithm")
     digest = algorithms.RSA_SIGNATURES.get(oid) or algorithms.ECDSA_SIGNATURES.get(oid)
     if oid not in _SIGNATURE_OIDS or digest is Digest.MD5:
         raise AlgorithmError(

@@ -46,7 +46,7 @@ def text_value(encoded: bytes, name: str) -> str:
     codec = _CODECS.get(encoded[0])
     if codec is None:
         raise DecodeError(f"the {name} is not a character string (its tag is 0x{encoded[0]:02x})")
-    content = content_of(encoded)
+    content = asn1.content_of(encoded)
     if codec == "latin-1":
         try:
             return content.decode()
@@ -56,8 +56,3 @@ def text_value(encoded: bytes, name: str) -> str:
         return content.decode(codec)
     except UnicodeDecodeError as exc:
         raise DecodeError(f"the {name} is not valid {codec}") from exc
-
-
-def content_of(encoded: bytes) -> bytes:
-    """The content octets of one encoded DER element."""
-    return encoded[2:] if encoded[1] < 0x80 else encoded[2 + (encoded[1] & 0x7F) :]

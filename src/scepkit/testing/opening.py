@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scepkit.core import asn1, envelope
+from scepkit.core import envelope, key_transport
+from scepkit.core.certificates import read_identifier
 from scepkit.core.csr import read_csr
 from scepkit.core.envelope import DecryptionKey, Password
 from scepkit.core.messages import (
@@ -37,7 +38,7 @@ def open_request(
     if not request.content:
         raise DecodeError("the pkiMessage holds no pkcsPKIEnvelope")
     enveloped = envelope.read_envelope(request.content, allow_legacy=True)
-    by_password = any(asn1.tag_of(info) == _PASSWORD for info in enveloped.recipients)
+    by_password = any(info[0] == _PASSWORD for info in enveloped.recipients)
     candidates: Sequence[DecryptionKey | Password]
     candidates = passwords if by_password else _named_first(enveloped.recipients, keys)
     fault: ProtocolError = DecryptError("the message is not for any key of this CA")
@@ -56,18 +57,15 @@ def open_request(
     raise fault
 
 
-def _named_first(
-    recipients: Sequence[asn1.TLV], keys: Sequence[DecryptionKey]
-) -> list[DecryptionKey]:
+def _named_first(recipients: Sequence[bytes], keys: Sequence[DecryptionKey]) -> list[DecryptionKey]:
     named = {serial for info in recipients if (serial := _serial(info)) is not None}
     return sorted(keys, key=lambda key: key.certificate.serial_number not in named)
 
 
-def _serial(info: asn1.TLV) -> int | None:
+def _serial(info: bytes) -> int | None:
     try:
-        rid = asn1.read_tlv(asn1.KeyTransRecipientInfo, info, "KeyTransRecipientInfo").rid
+        rid, _, _ = key_transport.read_recipient(info)
+        identifier = read_identifier(rid)
     except DecodeError:
         return None
-    if isinstance(rid, bytes):
-        return None
-    return asn1.integer_value(rid.serial_number, "recipient's serial number")
+    return None if isinstance(identifier, bytes) else identifier[1]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scepkit.core import asn1, messages
+from scepkit.core import asn1, cms, messages
+from scepkit.core.asn1 import content_of
 from scepkit.core.cms import ID_CONTENT_TYPE, ID_MESSAGE_DIGEST
 from scepkit.core.inspect.values import Code, Oddity, ScepAttributes
 from scepkit.core.messages import (
@@ -23,7 +24,7 @@ from scepkit.core.messages import (
     MessageType,
     PkiStatus,
 )
-from scepkit.core.strings import content_of, is_printable, text_value
+from scepkit.core.strings import is_printable, text_value
 from scepkit.errors import DecodeError, FailInfo
 
 _INTEGER, _OCTET_STRING, _UTF8, _PRINTABLE = 0x02, 0x04, 0x0C, 0x13
@@ -68,21 +69,22 @@ _EVERY_MESSAGE = (
 _ONLY_IN_REPLIES = (ID_PKI_STATUS, ID_FAIL_INFO, ID_RECIPIENT_NONCE, ID_FAIL_INFO_TEXT)
 
 
-def names_scep(info: asn1.SignerInfo) -> bool:
+def names_scep(info: cms.SignerInfo) -> bool:
     """Whether a SignerInfo has any attribute of SCEP, signed or not."""
-    signed = {attribute.type.dotted_string for attribute in info.signed_attrs or ()}
+    signed = {oid for oid, _ in info.attributes}
     return not SCEP_ATTRIBUTES.isdisjoint(signed | set(_unsigned(info)))
 
 
-def _unsigned(info: asn1.SignerInfo) -> Iterator[str]:
-    for one in info.unsigned_attrs or ():
+def _unsigned(info: cms.SignerInfo) -> Iterator[str]:
+    for one in asn1.split(info.unsigned_attrs) if info.unsigned_attrs else ():
         try:
-            yield asn1.read_tlv(asn1.Attribute, one, "unsigned attribute").type.dotted_string
-        except DecodeError:
+            oid, _ = asn1.fields(one, asn1.ATTRIBUTE)
+            yield asn1.oid_text(oid)
+        except asn1.NotDerError:
             continue
 
 
-def read_attributes(info: asn1.SignerInfo, odd: list[Oddity]) -> ScepAttributes:
+def read_attributes(info: cms.SignerInfo, odd: list[Oddity]) -> ScepAttributes:
     """The attributes of the message that `info` signs; of doubled ones, the first."""
     reader = _Reader(info, odd)
     reader.check_form(info)
@@ -111,27 +113,24 @@ def read_attributes(info: asn1.SignerInfo, odd: list[Oddity]) -> ScepAttributes:
 class _Reader:
     """The values of the signed attributes by OID, and the list that the oddities go to."""
 
-    def __init__(self, info: asn1.SignerInfo, odd: list[Oddity]) -> None:
+    def __init__(self, info: cms.SignerInfo, odd: list[Oddity]) -> None:
         self.odd = odd
         self.values: dict[str, list[bytes]] = {}
         self.doubled: list[str] = []
-        for attribute in info.signed_attrs or ():
-            oid = attribute.type.dotted_string
+        for oid, values in info.attributes:
             if oid in self.values:
                 self.doubled.append(oid)
-            self.values.setdefault(oid, []).extend(
-                asn1.whole(value) for value in attribute.values.as_list()
-            )
+            self.values.setdefault(oid, []).extend(values)
 
     def note(self, code: str, text: str) -> None:
         self.odd.append(Oddity(code, text))
 
     # -------------------------------------------------------------- the set as a whole
 
-    def check_form(self, info: asn1.SignerInfo) -> None:
-        if not info.signed_attrs:
+    def check_form(self, info: cms.SignerInfo) -> None:
+        if not info.attributes:
             self.note("A17", "the signature covers no signed attributes")
-        encoded = [asn1.write(attribute) for attribute in info.signed_attrs or ()]
+        encoded = asn1.split(info.signed_attrs) if info.signed_attrs else []
         if encoded != sorted(encoded):
             self.note("Q18", "the signed attributes are not in DER order")
         for oid in self.doubled:

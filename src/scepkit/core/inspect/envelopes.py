@@ -11,16 +11,17 @@ from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
-from scepkit.core import algorithms, asn1, cms, envelope
+from scepkit.core import algorithms, asn1, cms, envelope, key_transport
 from scepkit.core.algorithms import Cipher
 from scepkit.core.ber import to_der
-from scepkit.core.certificates import CertificateView, PrivateKey, view_of
+from scepkit.core.certificates import KEY_IDENTIFIER, CertificateView, PrivateKey, view_of
 from scepkit.core.envelope import DecryptionKey, Envelope, Password
 from scepkit.core.inspect import parts
 from scepkit.core.inspect.values import EnvelopeInfo, Oddity, RecipientInfo
+from scepkit.core.password import ID_PWRI_KEK
+from scepkit.core.password import read_recipient as read_password_recipient
 from scepkit.errors import AlgorithmError, DecodeError, DecryptError, ProtocolError
 
-_WHAT = "pkcsPKIEnvelope (EnvelopedData)"
 _KEY_TRANSPORT, _PASSWORD = 0x30, 0xA3
 _KINDS = {
     _KEY_TRANSPORT: "key transport",
@@ -34,7 +35,7 @@ DONE = "done"
 
 # A certificate that no RecipientInfo names.
 _NOBODY = CertificateView(
-    der=b"", issuer=b"", serial_number=-1, subject=b"", spki=b"", _extensions=()
+    der=b"", issuer=b"", serial_number=-1, subject=b"", spki=b"", _extensions=b""
 )
 
 
@@ -43,28 +44,25 @@ def describe(der: bytes, odd: list[Oddity]) -> EnvelopeInfo:
 
     :raises DecodeError: it is not one.
     """
-    content = cms.read_content_info(der, cms.ID_ENVELOPED_DATA, _WHAT)
-    enveloped = asn1.read_tlv(asn1.EnvelopedData, content, _WHAT)
-    encrypted = enveloped.encrypted_content_info
-    inner_type = encrypted.content_type.dotted_string
-    if inner_type != cms.ID_DATA:
-        kind = cms.content_type_name(inner_type)
+    enveloped = envelope.read_enveloped(der)
+    if enveloped.content_type != cms.ID_DATA:
+        kind = cms.content_type_name(enveloped.content_type)
         odd.append(
             Oddity("RFC 8894 3.2.2", f"the encrypted content is of the type {kind}, not data")
         )
-    chunks = encrypted.chunks
+    chunks = enveloped.chunks
     if chunks is not None:
-        odd.append(Oddity("Q17", f"the encryptedContent is constructed, in {len(chunks)} chunks"))
-    ciphertext = encrypted.content or b"".join(chunks or ())
+        odd.append(Oddity("Q17", f"the encryptedContent is constructed, in {chunks} chunks"))
+    ciphertext = enveloped.ciphertext or b""
     if not ciphertext:
         odd.append(Oddity("RFC 5652 6.1", "the EnvelopedData has no encrypted content"))
-    recipients = tuple(_recipient(info, odd) for info in enveloped.recipient_infos.as_list())
+    recipients = tuple(_recipient(info, odd) for info in enveloped.recipients)
     if len(recipients) != 1:
         odd.append(
             Oddity("RFC 8894 3.1", f"the EnvelopedData has {len(recipients)} recipients, not one")
         )
     return EnvelopeInfo(
-        cipher=_cipher(encrypted.algorithm, odd),
+        cipher=_cipher(enveloped.algorithm, odd),
         recipients=recipients,
         ciphertext_size=len(ciphertext),
         decryption=NOT_TRIED,
@@ -72,7 +70,7 @@ def describe(der: bytes, odd: list[Oddity]) -> EnvelopeInfo:
     )
 
 
-def _cipher(algorithm: asn1.TLV, odd: list[Oddity]) -> str:
+def _cipher(algorithm: bytes, odd: list[Oddity]) -> str:
     oid, _ = asn1.split_algorithm(algorithm, "content encryption algorithm")
     name = algorithms.oid_name(oid)
     try:
@@ -87,8 +85,8 @@ def _cipher(algorithm: asn1.TLV, odd: list[Oddity]) -> str:
     return name
 
 
-def _recipient(info: asn1.TLV, odd: list[Oddity]) -> RecipientInfo:
-    tag = asn1.tag_of(info)
+def _recipient(info: bytes, odd: list[Oddity]) -> RecipientInfo:
+    tag = info[0]
     kind = _KINDS.get(tag, f"unknown (tag 0x{tag:02x})")
     try:
         if tag == _KEY_TRANSPORT:
@@ -104,11 +102,11 @@ def _recipient(info: asn1.TLV, odd: list[Oddity]) -> RecipientInfo:
     return RecipientInfo(kind, "", "")
 
 
-def _key_transport(info: asn1.TLV, odd: list[Oddity]) -> RecipientInfo:
-    recipient = asn1.read_tlv(asn1.KeyTransRecipientInfo, info, "KeyTransRecipientInfo")
-    oid, parameters = asn1.split_algorithm(recipient.algorithm, "key transport algorithm")
+def _key_transport(info: bytes, odd: list[Oddity]) -> RecipientInfo:
+    rid, algorithm, _ = key_transport.read_recipient(info)
+    oid, parameters = asn1.split_algorithm(algorithm, "key transport algorithm")
     try:
-        name = envelope.read_key_transport(recipient.algorithm).value
+        name = key_transport.read_algorithm(algorithm).value
     except AlgorithmError as exc:
         odd.append(Oddity("Q26", str(exc)))
         name = exc.algorithm
@@ -116,25 +114,29 @@ def _key_transport(info: asn1.TLV, odd: list[Oddity]) -> RecipientInfo:
         odd.append(Oddity("Q26", "the content key is encrypted with RSA-OAEP, as Windows does"))
         if not parameters:
             odd.append(Oddity("Q27", "RSA-OAEP has no parameters at all, which .NET refuses"))
-    return RecipientInfo("key transport", name, identifier_text(recipient.rid))
+    return RecipientInfo("key transport", name, identifier_text(rid))
 
 
-def _password_algorithm(info: asn1.TLV) -> str:
-    der = to_der(asn1.retag(info, _KEY_TRANSPORT))
-    recipient = asn1.read(asn1.PasswordRecipientInfo, der, "PasswordRecipientInfo")
+def _password_algorithm(info: bytes) -> str:
+    recipient = read_password_recipient(info)
     oid, _ = asn1.split_algorithm(recipient.key_encryption, "key encryption algorithm")
-    return "pwri-kek" if oid == "1.2.840.113549.1.9.16.3.9" else oid
+    return "pwri-kek" if oid == ID_PWRI_KEK else oid
 
 
-def identifier_text(identifier: asn1.IssuerAndSerialNumber | bytes) -> str:
-    """How CMS names a certificate: issuer and serial number, or key identifier."""
-    if isinstance(identifier, bytes):
-        return f"key identifier {identifier.hex()}"
+def identifier_text(identifier: bytes) -> str:
+    """How CMS names a certificate (DER): by issuer and serial number, or by key identifier."""
+    if identifier[0] == KEY_IDENTIFIER:
+        return f"key identifier {asn1.content_of(identifier).hex()}"
+    what = "IssuerAndSerialNumber"
     try:
-        serial = f"{asn1.integer_value(identifier.serial_number, 'serial number'):x}"
+        issuer, number = asn1.read(asn1.ISSUER_AND_SERIAL_NUMBER, identifier, what)
+    except DecodeError:
+        return "unreadable"
+    try:
+        serial = f"{asn1.integer_value(number, 'serial number'):x}"
     except DecodeError:
         serial = "unreadable"
-    return f"serial number {serial} of {parts.name_text(asn1.whole(identifier.issuer))}"
+    return f"serial number {serial} of {parts.name_text(issuer)}"
 
 
 def check_recipient(
@@ -144,7 +146,7 @@ def check_recipient(
     seen = view_of(certificate)
     identifiers = {f"serial number {seen.serial_number:x} of {parts.name_text(seen.issuer)}"}
     if seen.subject_key_identifier is not None:
-        identifiers.add(identifier_text(seen.subject_key_identifier))
+        identifiers.add(f"key identifier {seen.subject_key_identifier.hex()}")
     named = [one.recipient for one in recipients if one.kind == _KINDS[_KEY_TRANSPORT]]
     if named and identifiers.isdisjoint(named):
         odd.append(

@@ -50,7 +50,7 @@ def read_layer(
 def _layer(der: bytes, odd: list[Oddity], secrets: Secrets, what: str) -> Inspection:
     if der[0] != _SEQUENCE:
         raise DecodeError(f"this {what} is ASN.1, but no layer of a SCEP message", offset=0)
-    match _tags(asn1.tlv(der)):
+    match _tags(der):
         case [0x06, 0xA0]:
             return _content_info(der, odd, secrets)
         case [0x30, 0x30, 0x03]:
@@ -73,8 +73,8 @@ def _layer(der: bytes, odd: list[Oddity], secrets: Secrets, what: str) -> Inspec
     )
 
 
-def _tags(container: asn1.TLV) -> list[int]:
-    return [asn1.tag_of(element) for element in asn1.elements(container, "message")]
+def _tags(container: bytes) -> list[int]:
+    return [element[0] for element in asn1.elements(container, "message")]
 
 
 def _blank(kind: str) -> Inspection:
@@ -98,8 +98,7 @@ def _within(
 
 
 def _content_info(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
-    info = asn1.read(asn1.ContentInfo, der, "ContentInfo")
-    oid = info.content_type.dotted_string
+    oid = asn1.read_with(_content_type, der, "ContentInfo")
     if oid == cms.ID_SIGNED_DATA:
         return _signed(der, odd, secrets)
     if oid == cms.ID_ENVELOPED_DATA:
@@ -107,6 +106,11 @@ def _content_info(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection
     kind = cms.content_type_name(oid)
     odd.append(Oddity("RFC 8894 3", f"the content type is {kind}, which SCEP does not have"))
     return _blank(kind)
+
+
+def _content_type(content_info: bytes) -> str:
+    oid, _ = asn1.fields(content_info, asn1.CONTENT_INFO)
+    return asn1.oid_text(oid)
 
 
 def _signed(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
@@ -171,7 +175,7 @@ def _enveloped(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
 
 
 def _signed_structure(der: bytes, odd: list[Oddity]) -> Inspection:
-    tags = _tags(asn1.elements(asn1.tlv(der), "message")[0])
+    tags = _tags(asn1.elements(der, "message")[0])
     match tags:
         case [0x02, 0x30, 0x30] | [0x02, 0x30, 0x30, 0xA0]:
             csr = parts.csr_info(der, odd)
@@ -215,13 +219,13 @@ def _crls(ders: tuple[bytes, ...], odd: list[Oddity]) -> tuple[CrlInfo, ...]:
 
 
 def _issuer_and_serial(der: bytes) -> Inspection:
-    found = asn1.read(asn1.IssuerAndSerialNumber, der, "IssuerAndSerialNumber")
-    serial = asn1.integer_value(found.serial_number, "serial number")
-    query = QueryInfo(parts.name_text(asn1.whole(found.issuer)), serial_number=f"{serial:x}")
+    issuer, serial = asn1.read(asn1.ISSUER_AND_SERIAL_NUMBER, der, "IssuerAndSerialNumber")
+    number = asn1.integer_value(serial, "serial number")
+    query = QueryInfo(parts.name_text(issuer), serial_number=f"{number:x}")
     return replace(_blank("IssuerAndSerialNumber"), query=query)
 
 
 def _issuer_and_subject(der: bytes) -> Inspection:
-    found = asn1.read(asn1.IssuerAndSubject, der, "IssuerAndSubject")
-    issuer, subject = (parts.name_text(asn1.whole(one)) for one in (found.issuer, found.subject))
-    return replace(_blank("IssuerAndSubject"), query=QueryInfo(issuer, subject=subject))
+    issuer, subject = asn1.read(asn1.ISSUER_AND_SUBJECT, der, "IssuerAndSubject")
+    query = QueryInfo(parts.name_text(issuer), subject=parts.name_text(subject))
+    return replace(_blank("IssuerAndSubject"), query=query)

@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtensionOID
 
-from scepkit.core import algorithms, asn1
+from scepkit.core import algorithms
 from scepkit.core.algorithms import Digest
 from scepkit.core.ber import to_der
 from scepkit.core.certificates import CertificateView, load_public_key, view
-from scepkit.core.csr import ID_CHALLENGE_PASSWORD, ParsedCsr, read_csr
+from scepkit.core.csr import ParsedCsr, challenge_element, read_csr
 from scepkit.core.inspect.values import CertificateInfo, CrlInfo, CsrInfo, Oddity
 from scepkit.core.names import format_subject
 from scepkit.core.sentnames import read_name
@@ -289,15 +289,7 @@ def _csr_signature(csr: ParsedCsr, odd: list[Oddity]) -> str:
 def _challenge_state(csr: ParsedCsr, odd: list[Oddity]) -> str:
     if csr.challenge is None:
         return "absent"
-    request = asn1.read(asn1.CertificationRequest, csr.der, "PKCS#10 request")
-    info = asn1.read_tlv(asn1.CertificationRequestInfo, request.info, "PKCS#10 request")
-    for element in info.attributes or ():
-        attribute = asn1.read_tlv(asn1.RequestAttribute, element, "attribute")
-        if attribute.type.dotted_string != ID_CHALLENGE_PASSWORD:
-            continue
-        for value in asn1.elements(attribute.values, "challengePassword"):
-            if asn1.tag_of(value) not in (_UTF8_STRING, _PRINTABLE_STRING):
-                odd.append(
-                    Oddity("Q19", "the challengePassword is no PrintableString and no UTF8String")
-                )
+    element = challenge_element(csr.der)
+    if element and element[0] not in (_UTF8_STRING, _PRINTABLE_STRING):
+        odd.append(Oddity("Q19", "the challengePassword is no PrintableString and no UTF8String"))
     return "present" if csr.challenge else "empty"

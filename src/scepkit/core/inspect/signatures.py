@@ -72,14 +72,14 @@ def _views(
     return views if more is None else [*views, view_of(more)]
 
 
-def _is_named(info: asn1.SignerInfo, certificate: CertificateView) -> bool:
+def _is_named(info: cms.SignerInfo, certificate: CertificateView) -> bool:
     try:
-        return cms.signer_matches(info, certificate)
+        return certificate.is_named_by(info.sid)
     except DecodeError:
         return False
 
 
-def _algorithms(info: asn1.SignerInfo, odd: list[Oddity]) -> tuple[str, str]:
+def _algorithms(info: cms.SignerInfo, odd: list[Oddity]) -> tuple[str, str]:
     names = []
     for element, what in (
         (info.digest_algorithm, "digest algorithm"),
@@ -105,7 +105,7 @@ def _algorithms(info: asn1.SignerInfo, odd: list[Oddity]) -> tuple[str, str]:
 
 def _verify(
     message: SignedMessage,
-    info: asn1.SignerInfo,
+    info: cms.SignerInfo,
     candidates: list[CertificateView],
     named: bool,
 ) -> tuple[str, str, CertificateView | None]:
