@@ -1,0 +1,60 @@
+"""The server as an ASGI application: which address is answered by what.
+
+The rule of this file: it only routes.  Any path under an address of SCEP is SCEP's (RFC 8894
+section 4.1: "the CA SHOULD ignore the path"), because devices append names of programs to it.
+"""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from scepkit.server.asking import Receive, Refusal, Scope, Send
+from scepkit.server.front import Exchange, Front, Handler
+from scepkit.server.monitoring import Monitor
+from scepkit.server.publishing import Publisher
+from scepkit.server.replies import Reply
+
+#: The paths that clients of SCEP have built in (R87; Q02, Q06, Q34).
+_OLD_PATHS = ("/cgi-bin/pkiclient.exe", "/certsrv/mscep/mscep.dll", "/certsrv/mscep")
+
+
+class _Endpoint:
+    """An ASGI application for one handler; it gets every method, also the ones it refuses."""
+
+    def __init__(self, front: Front, handler: Handler) -> None:
+        self._front = front
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._front.answer(self._handler, scope, receive, send)
+
+
+async def _not_found(exchange: Exchange) -> Reply:
+    raise Refusal(404, "not found", close=True)
+
+
+def create_app(front: Front, monitor: Monitor) -> Starlette:
+    """The application; `front` has what changes on a reload."""
+    scep = _Endpoint(front, front.scep)
+
+    def served(path: str, handler: Handler) -> Route:
+        return Route(path, _Endpoint(front, handler))
+
+    app = Starlette(
+        routes=[
+            Route("/scep", scep),
+            Route("/scep/{rest:path}", scep),
+            *(Route(path, scep) for path in _OLD_PATHS),
+            *(Route(f"{path}/{{rest:path}}", scep) for path in _OLD_PATHS),
+            served("/crl/{name}.crl", Publisher(front, "crl", ".crl")),
+            served("/ca/{name}.cer", Publisher(front, "ca", ".cer")),
+            served("/healthz", monitor.healthz),
+            served("/readyz", monitor.readyz),
+            served("/metrics", monitor.metrics),
+            served("/{rest:path}", _not_found),
+        ]
+    )
+    # An answer with a redirect is one that old clients do not follow.
+    app.router.redirect_slashes = False
+    return app
