@@ -1,0 +1,365 @@
+"""PKCSReq and RenewalReq: from a request that was opened to its answer.
+
+    look ──▶ what the database knows of it: the same request, the challenge, the certificate renewed
+    gate ──▶ allow, hold or deny
+    claim ─▶ one transaction: the operation, the challenge used up, the serial number, the audit
+    then `issuing` signs and publishes
+
+The rules of this file: a repetition is answered before anybody is asked again; nothing is used up
+unless all of it is; and a refusal is written down before it is answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from scepkit.ca import CertificateTemplate, ProfileRefusal, template_for
+from scepkit.core.certificates import CertificateView
+from scepkit.core.csr import ParsedCsr
+from scepkit.core.envelope import Password
+from scepkit.core.messages import StillPending
+from scepkit.errors import AlgorithmError, FailInfo, InputError, StoreUnavailable
+from scepkit.server import auditing, auth_renewal, keeping
+from scepkit.server.case import Answer, Case, Refusal, milliseconds_of, recipient_for
+from scepkit.server.checkpoints import checkpoint
+from scepkit.server.gate import authorise
+from scepkit.server.issuing import reservation_for
+from scepkit.server.naming import alternative_names, san_text, subject_text
+from scepkit.server.opening import Opened
+from scepkit.server.roles import Generation
+from scepkit.server.standing import as_it_stands, finished
+from scepkit.server.verdicts import Allow, Deny, EnrolRequest, Hold, Seen
+from scepkit.store import Rollback, certificates, challenges, claims, operations
+from scepkit.store.certificates import Reservation, Reserved
+from scepkit.store.claims import Claim, Claimed, Known, TransactionIdInUse
+from scepkit.store.driver import Tx
+from scepkit.store.rows import Challenge, Operation
+
+_ATTEMPTS = 5
+IN_USE = "the transactionID belongs to another request"
+
+
+class QueueFull(Exception):
+    """More requests wait for a person than the profile allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """What was seen is no longer so: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    operation_id: int
+    reserved: Reserved | None
+
+
+def enrol(case: Case, opened: Opened) -> Answer:
+    """Answer a PKCSReq or RenewalReq.
+
+    :raises QueueFull: it would have to wait, and the queue is full.
+    """
+    assert opened.csr is not None  # noqa: S101 - it is a request
+    csr = opened.csr
+    secret = opened.secret or csr.challenge
+    try:
+        recipient = recipient_for(case.request.signer, opened.protection, secret)
+    except AlgorithmError as error:
+        return _refused(case, Refusal(str(error), str(error), FailInfo.BAD_ALG))
+    generation = (opened.opener and opened.opener.generation) or case.profile.roles.authority.active
+    for _ in range(_ATTEMPTS):
+        answer = _attempt(case, csr, generation, recipient)
+        if answer is not None:
+            return answer
+    raise StoreUnavailable("the same request is being worked at too often")
+
+
+def _attempt(
+    case: Case,
+    csr: ParsedCsr,
+    generation: Generation,
+    recipient: CertificateView | Password,
+) -> Answer | None:
+    """One try; None when another request came in between and it has to be looked at again."""
+    record = case.record
+    with record.timed("authorise"):
+        seen, key = _look(case, csr)
+        if seen.operation is not None:
+            return _again(case, csr, key, seen, seen.operation, recipient)
+        template = _template(case, csr, generation)
+        if isinstance(template, Refusal):
+            return _refused(case, template)
+        record.subject = subject_text(template.subject)
+        asked = EnrolRequest(
+            profile=case.profile.name,
+            message_type=case.message_type,
+            csr=csr,
+            template=template,
+            signer=case.request.signer,
+            transaction_id=case.request.transaction_id,
+            now=case.now,
+        )
+        decision = authorise(
+            asked,
+            seen,
+            case.profile.auth,
+            case.desk.deployment.authorities,
+            case.profile.roles.authority,
+        )
+    checkpoint("authorised")
+    if isinstance(decision, Deny):
+        refusal = Refusal(decision.reason, decision.text, decision.fail_info, decision.action)
+        return _refused(case, refusal)
+    record.by = decision.by
+    with record.timed("claim"):
+        claimed = _claim(case, csr, key, seen, template, decision, generation, recipient)
+    match claimed:
+        case Refusal():
+            return _refused(case, claimed)
+        case Known(operation):
+            return as_it_stands(case, operation, recipient)
+        case _Claimed(operation_id, reserved):
+            checkpoint("claimed")
+            record.operation = operation_id
+            if isinstance(decision, Hold):
+                record.reason = decision.reason
+                return Answer(StillPending())
+            return finished(case, operation_id, recipient, mine=True, reserved=reserved)
+        case _Gone():
+            return None
+
+
+def _refused(case: Case, refusal: Refusal) -> Answer:
+    auditing.refuse(case, refusal, subject=case.record.subject)
+    return refusal.answer()
+
+
+# ------------------------------------------------------------------ looking
+
+
+def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
+    """What the database knows that the request refers to, and what identifies it."""
+    deployment, name = case.desk.deployment, case.profile.name
+    mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
+    candidates = auth_renewal.generations_named(deployment.authorities, case.request.signer)
+
+    def look(tx: Tx) -> tuple[Seen, bytes]:
+        renews = None
+        if candidates:
+            renews = auth_renewal.find_renewed(tx, candidates, case.request.signer)
+        challenge = None if mac is None else challenges.find(tx, mac)
+        key = keeping.op_key(name, csr, mac, renews)
+        operation = operations.by_key(tx, name, key)
+        if operation is not None and _is_over(case, operation, challenge):
+            operation = None
+        return Seen(operation, challenge, mac, renews), key
+
+    return case.store.read(look)
+
+
+def _replay_window(case: Case, challenge: Challenge | None) -> int | None:
+    """Milliseconds after which the same request begins anew; None: never (one-time challenges)."""
+    if challenge is not None and challenge.uses == 1:
+        return None
+    return milliseconds_of(case.profile.replay_window)
+
+
+def _is_over(case: Case, operation: Operation, challenge: Challenge | None) -> bool:
+    if operation.finished_at is None:
+        return False
+    window = _replay_window(case, challenge)
+    return operation.state == "expired" or (
+        window is not None and operation.finished_at + window <= case.now_ms
+    )
+
+
+def _again(
+    case: Case,
+    csr: ParsedCsr,
+    key: bytes,
+    seen: Seen,
+    operation: Operation,
+    recipient: CertificateView | Password,
+) -> Answer | None:
+    """The request was seen before, perhaps under another transactionID."""
+    same = operation.transaction_id == case.request.transaction_id
+    case.record.replay = "same-transaction" if same else "new-transaction"
+    if not same:
+        claim = _claim_of(case, csr, key, seen, "approved", operation.subject, operation.sans, "")
+
+        def alias(tx: Tx) -> Known | TransactionIdInUse | _Gone:
+            result = claims.claim(tx, claim, case.now_ms)
+            if isinstance(result, Claimed):
+                raise Rollback(_Gone())  # its time has just ended: it needs a decision
+            return result
+
+        match case.store.write(alias):
+            case Known(newest):
+                operation = newest
+            case TransactionIdInUse():
+                return _refused(case, Refusal(IN_USE, IN_USE))
+            case _Gone():
+                return None
+    return as_it_stands(case, operation, recipient)
+
+
+# ------------------------------------------------------------------ what it would get
+
+
+def _template(case: Case, csr: ParsedCsr, generation: Generation) -> CertificateTemplate | Refusal:
+    template = template_for(csr, case.profile.rules_for(generation))
+    if isinstance(template, ProfileRefusal):
+        return Refusal(template.reason, template.reason, template.fail_info)
+    fault = case.profile.patterns.fault(template)
+    return template if fault is None else Refusal(fault, fault)
+
+
+# ------------------------------------------------------------------ claiming (T1)
+
+
+def _claim_of(
+    case: Case,
+    csr: ParsedCsr,
+    key: bytes,
+    seen: Seen,
+    state: Literal["approved", "pending"],
+    subject: str,
+    sans: str,
+    reason: str,
+    *,
+    secret: str | None = None,
+) -> Claim:
+    pepper = case.desk.deployment.pepper
+    sealed = None if secret is None else pepper.seal(secret)
+    pending_for = case.profile.pending_for
+    return Claim(
+        profile=case.profile.name,
+        op_key=key,
+        kind="enrol" if seen.renews is None else "renew",
+        state=state,
+        csr=keeping.kept_csr(csr, sealed),
+        signer=case.request.signer.der,
+        signer_spki=case.signer_spki,
+        transaction_id=case.request.transaction_id,
+        subject=subject,
+        sans=sans,
+        lease=case.desk.lease,
+        pending_for=None if pending_for is None else milliseconds_of(pending_for),
+        replay_window=_replay_window(case, seen.challenge),
+        challenge_mac=seen.mac if seen.challenge is not None else None,
+        renews_ca=None if seen.renews is None else seen.renews.row.ca_id,
+        renews_serial=None if seen.renews is None else seen.renews.row.serial,
+        reason=reason,
+    )
+
+
+_Result = Refusal | Known | _Claimed | _Gone
+
+
+def _claim(
+    case: Case,
+    csr: ParsedCsr,
+    key: bytes,
+    seen: Seen,
+    template: CertificateTemplate,
+    decision: Allow | Hold,
+    generation: Generation,
+    recipient: CertificateView | Password,
+) -> _Result:
+    holding = isinstance(decision, Hold)
+    claim = _claim_of(
+        case,
+        csr,
+        key,
+        seen,
+        "pending" if holding else "approved",
+        subject_text(template.subject),
+        "\n".join(map(san_text, alternative_names(template))),
+        decision.reason if isinstance(decision, Hold) else "",
+        secret=recipient.secret.decode("utf-8", "surrogatepass")
+        if isinstance(recipient, Password)
+        else None,
+    )
+    reservation = None
+    for _ in range(_ATTEMPTS):
+        if not holding and generation.issuer is not None:
+            try:
+                reservation = reservation_for(
+                    generation, template, case.profile, case.now, operation_id=None
+                )
+            except InputError as error:
+                return Refusal(str(error), "the CA cannot issue at this time", FailInfo.BAD_TIME)
+        work = _T1(case, claim, decision, reservation)
+        result = case.store.write(work.run)
+        if result is not None:
+            return result
+    raise StoreUnavailable("no serial number was free")
+
+
+@dataclass(frozen=True, slots=True)
+class _T1:
+    """The transaction that claims a request: all of it happens, or nothing."""
+
+    case: Case
+    claim: Claim
+    decision: Allow | Hold
+    reservation: Reservation | None
+
+    def run(self, tx: Tx) -> _Result | None:
+        """None: the serial number is taken; draw another."""
+        case, decision = self.case, self.decision
+        checkpoint("claim.begin")
+        result = claims.claim(tx, self.claim, case.now_ms)
+        if isinstance(result, Known):
+            return result
+        if isinstance(result, TransactionIdInUse):
+            return Refusal(IN_USE, IN_USE)
+        checkpoint("claim.claimed")
+        self._check_room(tx)
+        if decision.challenge is not None and decision.mac is not None:
+            spent = challenges.spend(tx, decision.mac, case.profile.name, case.now_ms)
+            if spent is None:
+                raise Rollback(_Gone())  # somebody else has just used it
+            checkpoint("claim.spent")
+        if decision.renews is not None:
+            old = decision.renews.row
+            row = certificates.by_serial(tx, old.ca_id, old.serial)
+            if row is None or row.state != "issued":
+                raise Rollback(_Gone())  # revoked a moment ago
+        reserved = None
+        if self.reservation is not None:
+            reservation = replace(self.reservation, operation_id=result.operation_id)
+            reserved = certificates.reserve(tx, reservation, case.now_ms)
+            if reserved is None:
+                raise Rollback(None)
+            checkpoint("claim.reserved")
+        self._record(tx, result.operation_id, reserved)
+        checkpoint("claim.end")
+        return _Claimed(result.operation_id, reserved)
+
+    def _check_room(self, tx: Tx) -> None:
+        if isinstance(self.decision, Hold):
+            waiting = operations.waiting(tx).count
+            if waiting > self.case.profile.max_pending:
+                raise QueueFull
+
+    def _record(self, tx: Tx, operation_id: int, reserved: Reserved | None) -> None:
+        decision = self.decision
+        detail: dict[str, object] = {
+            "subject": self.claim.subject,
+            "sans": self.claim.sans,
+            "kind": self.claim.kind,
+            "by": decision.by,
+        }
+        if isinstance(decision, Hold):
+            detail["reason"] = decision.reason
+        if decision.challenge is not None:
+            detail["challenge"] = decision.challenge.id
+        if decision.renews is not None:
+            old = decision.renews.row
+            detail["renews"] = f"{old.ca_id}/{old.serial}"
+        if reserved is not None:
+            detail["certificate"] = f"{reserved.ca_id}/{reserved.serial}"
+        action = "request.hold" if isinstance(decision, Hold) else "request.accept"
+        auditing.record(tx, self.case, action, f"operation:{operation_id}", detail)

@@ -1,0 +1,282 @@
+"""Issuing: from an approved operation to a certificate that is stored.
+
+    approved ── reserve ──▶ serial number and TBSCertificate are stored     (one transaction)
+             ── sign ─────▶ outside of any transaction: a token may be slow
+             ── publish ──▶ the certificate is stored, the operation is over (one transaction)
+
+The rules of this file: nothing is signed that is not stored before (promise P3); whoever holds the
+lease goes on, with the same serial number and the same bytes to sign (promise P6); and what is
+handed out is what the database holds, never what was just signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from scepkit.ca import CertificateTemplate, ProfileRefusal, template_for
+from scepkit.core.certificates import public_key_der
+from scepkit.core.csr import read_csr
+from scepkit.errors import InputError, ProtocolError
+from scepkit.server import auditing
+from scepkit.server.case import Desk
+from scepkit.server.checkpoints import checkpoint
+from scepkit.server.deployment import ServedProfile
+from scepkit.server.naming import alternative_names, san_text, subject_text
+from scepkit.server.roles import Generation
+from scepkit.store import certificates, operations
+from scepkit.store.certificates import Reservation, Reserved
+from scepkit.store.driver import Tx
+from scepkit.store.rows import Certificate, Operation, milliseconds
+
+log = logging.getLogger("scepkit.server")
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """There is a certificate, stored; `row.der` is it.  It may have been revoked since."""
+
+    row: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """There is none yet: somebody else works at it, or a key is not to be had now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """There will be none."""
+
+    operation: Operation
+
+
+def reservation_for(
+    generation: Generation,
+    template: CertificateTemplate,
+    profile: ServedProfile,
+    now: datetime,
+    *,
+    operation_id: int | None,
+) -> Reservation:
+    """A serial number drawn at random, and all that will be signed with it.
+
+    :raises InputError: the CA's certificate is out of date.
+    """
+    assert generation.issuer is not None  # noqa: S101 - the caller looked
+    serial = x509.random_serial_number()
+    first, last = generation.issuer.validity_of(template, now)
+    prepared = generation.issuer.to_be_signed(template, serial, now)
+    spki = public_key_der(template.public_key)
+    return Reservation(
+        ca_id=generation.ca_id,
+        serial=f"{serial:x}",
+        operation_id=operation_id,
+        profile=profile.name,
+        subject=subject_text(template.subject),
+        sans="\n".join(map(san_text, alternative_names(template))),
+        not_before=milliseconds(first),
+        not_after=milliseconds(last),
+        spki_sha256=hashlib.sha256(spki).digest(),
+        frozen=json.dumps({"tbs": b64encode(prepared).decode("ascii")}),
+    )
+
+
+def finish(
+    desk: Desk,
+    operation_id: int,
+    now: datetime,
+    *,
+    mine: bool = False,
+    reserved: Reserved | None = None,
+) -> Issued | NotYet | Over:
+    """Bring an approved operation to its end, if it is nobody else's.
+
+    :param mine: the caller holds the lease.
+    :param reserved: its certificate, as the caller has just reserved it.
+    """
+    if not mine:
+        if (row := _of(desk, operation_id)) is not None and row.state != "reserved":
+            return _outcome(desk, row, operation_id, now)
+        until = milliseconds(now)
+        if not desk.store.write(
+            lambda tx: operations.take_over(tx, operation_id, until, desk.lease)
+        ):
+            return _as_it_stands(desk, operation_id, now)
+        checkpoint("taken-over")
+        if row is not None:
+            reserved = Reserved(row.ca_id, row.serial, row.frozen)
+    if reserved is None:
+        found = _reserve(desk, operation_id, now)
+        if not isinstance(found, Reserved):
+            return found
+        reserved = found
+    return _sign(desk, reserved, operation_id, now)
+
+
+def _of(desk: Desk, operation_id: int) -> Certificate | None:
+    return desk.store.read(lambda tx: certificates.of_operation(tx, operation_id))
+
+
+def _as_it_stands(desk: Desk, operation_id: int, now: datetime) -> Issued | NotYet | Over:
+    """Somebody else holds the lease, or was quicker."""
+    row = _of(desk, operation_id)
+    if row is not None and row.state != "reserved":
+        return _outcome(desk, row, operation_id, now)
+    operation = desk.store.read(lambda tx: operations.find(tx, operation_id))
+    if operation is not None and operation.finished_at is not None:
+        return Over(operation)
+    return NotYet("another process works at it")
+
+
+def _outcome(desk: Desk, row: Certificate, operation_id: int, now: datetime) -> Issued | Over:
+    """A certificate that is not only reserved: issued, or revoked before or after that."""
+    if row.der is not None:
+        return Issued(row)
+    # Revoked before it was signed: then it never will be.
+    refusal = ProfileRefusal("the certificate was revoked before it was issued")
+    return _fail(desk, operation_id, refusal, now)
+
+
+# ------------------------------------------------------------------ reserving what a person allowed
+
+
+def _reserve(desk: Desk, operation_id: int, now: datetime) -> Reserved | NotYet | Over:
+    """Reserve for an operation that has none yet: it was approved after it came."""
+    operation = desk.store.read(lambda tx: operations.find(tx, operation_id))
+    assert operation is not None  # noqa: S101 - operations do not go away
+    profile = desk.deployment.profiles.get(operation.profile)
+    if profile is None:
+        return _release(desk, operation.id, now, f"there is no profile {operation.profile} now")
+    generation = profile.roles.authority.active
+    if generation.issuer is None:
+        return _release(desk, operation.id, now, f"the key of the CA {generation.label} is away")
+    template = _template(operation, profile, generation)
+    if isinstance(template, ProfileRefusal):
+        return _fail(desk, operation.id, template, now)
+    for _ in range(_ATTEMPTS):
+        try:
+            reservation = reservation_for(
+                generation, template, profile, now, operation_id=operation.id
+            )
+        except InputError as error:
+            return _release(desk, operation.id, now, str(error))
+        work = _Reserving(operation, reservation, milliseconds(now))
+        result = desk.store.write(work.run)
+        if isinstance(result, str):
+            return _fail(desk, operation.id, ProfileRefusal(result), now)
+        if result is not None:
+            checkpoint("reserved")
+            return result
+    return _release(desk, operation.id, now, "no serial number was free")
+
+
+def _template(
+    operation: Operation, profile: ServedProfile, generation: Generation
+) -> CertificateTemplate | ProfileRefusal:
+    try:
+        template = template_for(read_csr(operation.csr), profile.rules_for(generation))
+    except ProtocolError as error:
+        return ProfileRefusal(f"the request cannot be read: {error}")
+    if isinstance(template, ProfileRefusal):
+        return template
+    fault = profile.patterns.fault(template)
+    return template if fault is None else ProfileRefusal(fault)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reserving:
+    """The transaction that reserves what a person allowed."""
+
+    operation: Operation
+    reservation: Reservation
+    now: int
+
+    def run(self, tx: Tx) -> Reserved | str | None:
+        """A text says why not any more; None: the serial number is taken."""
+        checkpoint("reserve.begin")
+        asked = self.operation
+        if asked.renews_ca is not None and asked.renews_serial is not None:
+            old = certificates.by_serial(tx, asked.renews_ca, asked.renews_serial)
+            if old is None or old.state != "issued":
+                return "the certificate to renew was revoked meanwhile"
+        reserved = certificates.reserve(tx, self.reservation, self.now)
+        checkpoint("reserve.end")
+        return reserved
+
+
+def _fail(desk: Desk, operation_id: int, refusal: ProfileRefusal, now: datetime) -> Over:
+    def end(tx: Tx) -> Operation | None:
+        operations.fail(
+            tx,
+            operation_id,
+            fail_info=int(refusal.fail_info),
+            reason=refusal.reason,
+            actor="scep",
+            now=milliseconds(now),
+        )
+        return operations.find(tx, operation_id)
+
+    ended = desk.store.write(end)
+    assert ended is not None  # noqa: S101
+    return Over(ended)
+
+
+def _release(desk: Desk, operation_id: int, now: datetime, reason: str) -> NotYet:
+    """Leave it approved; who asks next, or the sweeper, tries again."""
+    log.warning("operation %d cannot be finished now: %s", operation_id, reason)
+    desk.store.write(lambda tx: operations.release(tx, operation_id, milliseconds(now)))
+    return NotYet(reason)
+
+
+# ------------------------------------------------------------------ signing and publishing
+
+
+def _sign(
+    desk: Desk, reserved: Reserved, operation_id: int, now: datetime
+) -> Issued | NotYet | Over:
+    generation = desk.deployment.generation(reserved.ca_id)
+    if generation is None or generation.issuer is None:
+        return _release(desk, operation_id, now, f"the key of the CA {reserved.ca_id} is away")
+    prepared = b64decode(json.loads(reserved.frozen)["tbs"])
+    checkpoint("sign.begin")
+    try:
+        der = generation.issuer.sign(prepared)
+    except Exception as error:  # a token may raise anything; the request is none the worse for it
+        log.warning("the key of the CA %s cannot sign: %r", generation.label, error)
+        return _release(desk, operation_id, now, "the key cannot sign now")
+    checkpoint("sign.end")
+    return _publish(desk, operation_id, der, now)
+
+
+def _publish(desk: Desk, operation_id: int, der: bytes, now: datetime) -> Issued | Over:
+    profiles = desk.deployment.profiles
+    now_ms = milliseconds(now)
+
+    def publish(tx: Tx) -> Certificate | None:
+        checkpoint("publish.begin")
+        first = certificates.publish(tx, operation_id, der, now_ms)
+        checkpoint("publish.published")
+        row = certificates.of_operation(tx, operation_id)
+        operation = operations.find(tx, operation_id)
+        if first and row is not None and operation is not None:
+            profile = profiles.get(operation.profile)
+            tell = profile is not None and profile.notify is not None
+            auditing.issued(tx, now_ms, row, operation, tell=tell)
+        checkpoint("publish.end")
+        return row
+
+    row = desk.store.write(publish)
+    checkpoint("published")
+    assert row is not None  # noqa: S101 - reservations do not go away
+    return _outcome(desk, row, operation_id, now)

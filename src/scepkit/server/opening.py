@@ -1,0 +1,233 @@
+"""Opening a request: decrypting it and reading what is in it, without telling why it failed.
+
+Whoever may send us ciphertexts learns from the differences between our failures (attacks A2 and
+A3): whether a padding was good, whether what came out was a request.  The rules of this file:
+
+* Which keys are tried is decided by what anybody can see, and each of them is tried to the end.
+* Every failure that depends on the plaintext or on a key is the same `Unreadable`, after the same
+  work: what could not be decrypted is replaced by random bytes and read like the rest, and in place
+  of a request that there was not, a decoy is read and its signature verified.
+* Its cause is for the log.  What depends on the envelope alone (its algorithms) is an error with a
+  name, as clients must learn which algorithm is refused.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from scepkit.core import envelope
+from scepkit.core.algorithms import Cipher
+from scepkit.core.csr import ParsedCsr, read_csr
+from scepkit.core.envelope import Decrypted, Envelope, Password
+from scepkit.core.messages import (
+    MessageData,
+    MessageType,
+    PkcsReq,
+    Protection,
+    RenewalReq,
+    Request,
+    decode_data,
+)
+from scepkit.errors import AlgorithmError, DecodeError, DecryptError, ProtocolError, ScepError
+from scepkit.server.roles import Opener
+
+#: How much PBKDF2 one request may cost us, over all passwords that are tried (A13, T77).
+MAX_ITERATIONS = 1_000_000
+#: How many passwords are tried at most (G12).
+MAX_PASSWORDS = 8
+
+_ENROLS = (MessageType.PKCS_REQ, MessageType.RENEWAL_REQ)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a request says.
+
+    Attributes:
+        data: the messageData.
+        csr: for a PKCSReq and RenewalReq; its own signature is good.
+        protection: how it was protected, so that the answer can be like that.
+        opener: the key that opened it; None: a password did.
+        secret: that password.
+    """
+
+    data: MessageData
+    csr: ParsedCsr | None
+    protection: Protection
+    opener: Opener | None
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """It could not be opened.  `cause` is for the log of this server only."""
+
+    cause: str
+
+
+def open_request(
+    request: Request,
+    openers: Sequence[Opener],
+    passwords: Callable[[], Sequence[str]],
+    *,
+    ciphers: Container[Cipher],
+) -> Opened | Unreadable:
+    """Decrypt and read a request of a known messageType.
+
+    :param openers: the RSA keys, the newest first.
+    :param passwords: gives what it may be encrypted with; asked when it is encrypted by password.
+    :param ciphers: what it may be encrypted with; single DES only if it is listed.
+    :raises AlgorithmError: the envelope uses an algorithm that is refused or unknown.
+    :raises ProtocolError: it holds the messageData of another messageType (T95).
+    """
+    assert request.message_type is not None  # noqa: S101 - the caller looked
+    sealed, attempts, fault = _envelope(request, openers, passwords, ciphers)
+    found: _Reading | None = None
+    for opener, secret in attempts:
+        decrypted = _decrypt(sealed, opener, secret)
+        reading = _read(request.message_type, decrypted, opener, secret)
+        if found is None or (found.fault and not reading.fault):
+            found = reading
+    if found is None:
+        _read(request.message_type, None, None, None)  # the same work as for what was tried
+        found = _Reading(fault=fault)
+    if found.wrong_type:
+        raise ProtocolError(
+            f"the content of the {request.message_type.rfc_name} is that of another messageType"
+        )
+    if found.fault or found.data is None or found.decrypted is None:
+        return Unreadable(found.fault)
+    protection = Protection(found.decrypted.cipher, request.digest, found.decrypted.key_transport)
+    return Opened(found.data, found.csr, protection, found.opener, found.secret)
+
+
+_Attempts = list[tuple[Opener | None, str | None]]
+
+
+def _envelope(
+    request: Request,
+    openers: Sequence[Opener],
+    passwords: Callable[[], Sequence[str]],
+    ciphers: Container[Cipher],
+) -> tuple[Envelope | None, _Attempts, str]:
+    """The envelope, and what to try on it: decided without any secret."""
+    if not request.content:
+        return None, [], "there is no envelope"
+    try:
+        legacy = Cipher.DES_CBC in ciphers
+        sealed = envelope.read_envelope(request.content, allow_legacy=legacy)
+        if sealed.cipher not in ciphers:
+            name = sealed.cipher.value
+            raise AlgorithmError(f"{name} is not accepted here", algorithm=name)
+        if envelope.is_for_a_key(sealed) and openers:
+            named = [
+                one for one in openers if envelope.is_addressed_to(sealed, one.key.certificate)
+            ]
+            return sealed, [(one, None) for one in named or openers], ""
+        iterations = envelope.password_iterations(sealed)
+    except DecodeError as error:
+        return None, [], f"the envelope is malformed: {error}"
+    if iterations is None:
+        return sealed, [], "it is encrypted for a kind of key that is not here"
+    most = max(1, min(MAX_PASSWORDS, MAX_ITERATIONS // iterations))
+    # Without any, one derivation all the same, so that this takes as long as a wrong one.
+    tried = list(dict.fromkeys(passwords()))[:most] or [secrets.token_hex(16)]
+    return sealed, [(None, secret) for secret in tried], ""
+
+
+def _decrypt(sealed: Envelope | None, opener: Opener | None, secret: str | None) -> Decrypted:
+    assert sealed is not None  # noqa: S101 - there are attempts on envelopes only
+    key = opener.key if opener else Password((secret or "").encode("utf-8", "surrogatepass"))
+    try:
+        return envelope.decrypt(sealed, key)
+    except (DecryptError, DecodeError):
+        # As long as what would have come out, and as random.
+        return Decrypted(secrets.token_bytes(len(sealed.ciphertext)), sealed.cipher, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    data: MessageData | None = None
+    csr: ParsedCsr | None = None
+    decrypted: Decrypted | None = None
+    opener: Opener | None = None
+    secret: str | None = field(default=None, repr=False)
+    fault: str = ""
+    wrong_type: bool = False
+
+
+def _read(
+    message_type: MessageType,
+    decrypted: Decrypted | None,
+    opener: Opener | None,
+    secret: str | None,
+) -> _Reading:
+    content = decrypted.content if decrypted else secrets.token_bytes(64)
+    if message_type in _ENROLS:
+        csr, fault = _read_csr(content)
+        if csr is not None:
+            kind = PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq
+            return _Reading(kind(csr.der), csr, decrypted, opener, secret)
+        return _Reading(fault=fault, wrong_type=_is_other_data(content))
+    try:
+        data = decode_data(message_type, content)
+    except ProtocolError as error:
+        csr, _ = _read_csr(content)
+        return _Reading(fault=f"{error}", wrong_type=csr is not None)
+    return _Reading(data, None, decrypted, opener, secret)
+
+
+def _read_csr(content: bytes) -> tuple[ParsedCsr | None, str]:
+    """A request whose own signature is good; or None and the fault, always after the same work."""
+    csr, fault = None, ""
+    try:
+        csr = read_csr(content)
+        csr.check_signature()
+        return csr, ""
+    except ScepError as error:
+        fault = f"the request is bad: {error}"
+    # What was left out above: reading what is no request, and one good request.
+    try:
+        if csr is not None:
+            read_csr(secrets.token_bytes(len(content)))
+    except ScepError:
+        pass
+    decoy = read_csr(_decoy())
+    if csr is None:
+        decoy.check_signature()
+    return None, fault
+
+
+def _is_other_data(content: bytes) -> bool:
+    for message_type in (MessageType.CERT_POLL, MessageType.GET_CERT):
+        try:
+            decode_data(message_type, content)
+        except ProtocolError:
+            continue
+        return True
+    return False
+
+
+@cache
+def _decoy() -> bytes:
+    """A request of nobody, made once a process."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "decoy")])
+    builder = x509.CertificateSigningRequestBuilder().subject_name(name)
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def prepare() -> None:
+    """Make what the first failure would otherwise be slower for."""
+    _decoy()
+
+
+__all__ = ["AlgorithmError", "Opened", "Unreadable", "open_request", "prepare"]

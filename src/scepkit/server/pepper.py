@@ -1,0 +1,81 @@
+"""The server's own secret, and what is made with it.
+
+One-time challenges are in the database as MACs under this secret (RFC 8894 section 7.3), so that
+who reads the database can neither use nor guess them.  Two things have to be got back in the clear
+later, both only for requesters or CAs whose key cannot decrypt, where the challengePassword is the
+encryption key (RFC 8894 section 3.1):
+
+* a challenge that was minted, when a request comes that is encrypted with it.  It is then not drawn
+  at random but derived from this secret and a random number, and the number is kept;
+* the challenge of a request that is not answered at once.  It is kept sealed with AES-GCM.
+
+The rule of this file: each use has a key of its own, and nothing here has a repr with a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from scepkit.errors import InputError
+
+#: 140 bits, in characters that every device's configuration and PrintableString can hold.
+_CHALLENGE_CHARACTERS = 28
+_NONCE_BYTES = 16
+_GCM_NONCE_BYTES = 12
+_LEAST_KEY_BYTES = 16
+
+
+class Pepper:
+    """The secret, as the three keys that are made from it.
+
+    :param key: at least 16 random bytes, the same on every node.
+    :raises InputError: it is shorter.
+    """
+
+    __slots__ = ("_derive", "_mac", "_seal")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < _LEAST_KEY_BYTES:
+            raise InputError(f"the challenge key has {len(key)} bytes; expected 16 or more")
+        self._mac = hmac.digest(key, b"scepkit: mac of challenges", "sha256")
+        self._derive = hmac.digest(key, b"scepkit: derived challenges", "sha256")
+        self._seal = hmac.digest(key, b"scepkit: sealed challenges", "sha256")
+
+    def __repr__(self) -> str:
+        return "<Pepper>"
+
+    def mac(self, secret: str) -> bytes:
+        """What is stored in place of a challenge (32 bytes)."""
+        return hmac.digest(self._mac, secret.encode("utf-8", "surrogatepass"), "sha256")
+
+    def new_nonce(self) -> bytes:
+        """A random number to derive a challenge from."""
+        return secrets.token_bytes(_NONCE_BYTES)
+
+    def challenge(self, nonce: bytes) -> str:
+        """The challenge that belongs to a nonce: 28 letters and digits."""
+        derived = hmac.digest(self._derive, nonce, hashlib.sha256)
+        return b32encode(derived).decode("ascii")[:_CHALLENGE_CHARACTERS]
+
+    def seal(self, secret: str) -> str:
+        """A challenge so that only `unseal` reads it (printable ASCII)."""
+        nonce = secrets.token_bytes(_GCM_NONCE_BYTES)
+        sealed = AESGCM(self._seal).encrypt(nonce, secret.encode("utf-8", "surrogatepass"), None)
+        return urlsafe_b64encode(nonce + sealed).decode("ascii")
+
+    def unseal(self, sealed: str) -> str | None:
+        """The challenge again; None when it was sealed with another key."""
+        try:
+            data = urlsafe_b64decode(sealed.encode("ascii"))
+            plain = AESGCM(self._seal).decrypt(
+                data[:_GCM_NONCE_BYTES], data[_GCM_NONCE_BYTES:], None
+            )
+            return plain.decode("utf-8", "surrogatepass")
+        except (InvalidTag, ValueError):
+            return None

@@ -1,0 +1,245 @@
+"""The SCEP service without HTTP: bytes and the time in, bytes out.
+
+    service = ScepService(store, deployment)
+    reply = service.pki_operation("default", body, Context(now, "192.0.2.1"))
+
+The rules of this file: messageTypes are a list, and what is not on it is refused; everything that
+could not be read is answered alike, in content and in time (attacks A2 and A3); bad input never
+raises.  What is raised is a database or a key that cannot be used: then the client is told to come
+back, never that it failed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from time import perf_counter, sleep
+
+from scepkit.core.certificates import view_of
+from scepkit.core.http import CA_CERT_TYPE, NEXT_CA_CERT_TYPE, PKI_MESSAGE_TYPE, printable
+from scepkit.core.messages import (
+    CertPoll,
+    GetCert,
+    GetCrl,
+    MessageType,
+    PkcsReq,
+    Protection,
+    RenewalReq,
+    read_request,
+)
+from scepkit.errors import AlgorithmError, FailInfo, KeyUnavailable, ProtocolError
+from scepkit.server import auditing, offers, opening, passwords
+from scepkit.server.case import Answer, Case, Desk, Refusal, milliseconds_of
+from scepkit.server.checkpoints import checkpoint
+from scepkit.server.deployment import Deployment
+from scepkit.server.enrolling import QueueFull, enrol
+from scepkit.server.opening import Opened, Unreadable, open_request
+from scepkit.server.polling import poll
+from scepkit.server.queries import get_cert, get_crl
+from scepkit.server.records import OperationRecord
+from scepkit.server.replies import Context, Document, Reply
+from scepkit.server.sealing import seal
+from scepkit.store import Store, crls
+from scepkit.store.rows import moment
+
+_TEXT = "text/plain"
+_CRL_TYPE = "application/pkix-crl"
+_LONGEST_TEXT = 300
+#: Seconds after which a client should ask again when the queue for persons is full.
+_QUEUE_FULL_RETRY = 600
+
+
+class ScepService:
+    """What a SCEP server does; any number of threads may use one.
+
+    :param store: the database, migrated.
+    :param deployment: replace it to reload (`service.deployment = ...`).
+    :param lease: after which another process goes on with what this one began and did not end.
+    :param wait: how long to wait for another process that works at the same request.
+    :param failure_grid: what could not be read is answered at a multiple of this time after it
+        came, so that its cause does not show in the time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        deployment: Deployment,
+        *,
+        lease: timedelta = timedelta(seconds=30),
+        wait: timedelta = timedelta(milliseconds=600),
+        failure_grid: timedelta = timedelta(milliseconds=5),
+    ) -> None:
+        self.store = store
+        self.deployment = deployment
+        self._lease = milliseconds_of(lease)
+        self._patience = wait.total_seconds()
+        self._grid = failure_grid.total_seconds()
+        opening.prepare()
+
+    @property
+    def profile_names(self) -> tuple[str, ...]:
+        """The names of the profiles."""
+        return tuple(self.deployment.profiles)
+
+    def desk(self) -> Desk:
+        """What a job or request is worked at with, as it is now."""
+        return Desk(self.store, self.deployment, self._lease, self._patience)
+
+    # -------------------------------------------------------------- what is published
+
+    def get_ca_caps(self, profile: str) -> Reply:
+        """GetCACaps (RFC 8894 section 3.5)."""
+        found = self.deployment.profiles.get(profile)
+        if found is None:
+            return _no_profile()
+        return Reply(200, offers.capabilities(found), _TEXT)
+
+    def get_ca_cert(self, profile: str) -> Reply:
+        """GetCACert (RFC 8894 section 4.2)."""
+        found = self.deployment.profiles.get(profile)
+        if found is None:
+            return _no_profile()
+        return Reply(200, *offers.ca_certificates(found.roles.offered))
+
+    def get_next_ca_cert(self, profile: str) -> Reply:
+        """GetNextCACert (RFC 8894 section 4.7)."""
+        found = self.deployment.profiles.get(profile)
+        if found is None:
+            return _no_profile()
+        if found.next_ca is None:
+            return Reply(501, b"no next CA certificate is staged\n", _TEXT)
+        return Reply(200, found.next_ca, NEXT_CA_CERT_TYPE)
+
+    def ca_certificate(self, label: str) -> Document | None:
+        """The certificate of a CA, by its label (``main``, ``main~2``)."""
+        generation = self.deployment.labelled(label)
+        if generation is None:
+            return None
+        der = view_of(generation.certificate).der
+        issued = generation.certificate.not_valid_before_utc
+        return Document(der, CA_CERT_TYPE, f'"ca-{generation.ca_id}"', issued)
+
+    def crl(self, label: str, now: datetime) -> Document | None:
+        """The newest CRL of a CA, by its label.
+
+        :raises StoreUnavailable: the database cannot be used now.
+        """
+        generation = self.deployment.labelled(label)
+        if generation is None:
+            return None
+        ca_id = generation.ca_id
+        found = self.store.read(lambda tx: crls.newest(tx, ca_id))
+        if found is None:
+            return None
+        return Document(
+            found.der,
+            _CRL_TYPE,
+            f'"crl-{ca_id}-{found.number}"',
+            moment(found.this_update),
+            moment(found.next_update),
+        )
+
+    # -------------------------------------------------------------- PKIOperation
+
+    def pki_operation(self, profile: str, body: bytes, context: Context) -> Reply:
+        """Answer a pkiMessage (RFC 8894 section 4.3).
+
+        :param body: the message itself, DER or BER.
+        :raises StoreUnavailable: the database cannot be used now.
+        :raises KeyUnavailable: a key that every answer needs cannot be used now.
+        """
+        began = perf_counter()
+        found = self.deployment.profiles.get(profile)
+        if found is None:
+            return _no_profile()
+        record = OperationRecord(profile, context.address, context.method)
+        try:
+            with record.timed("read"):
+                request = read_request(body)
+        except ProtocolError as error:
+            # There is no transactionID and no nonce to answer with (G5).
+            record.reason = str(error)
+            text = printable(str(error), _LONGEST_TEXT)
+            return Reply(400, f"{text}\n".encode(), _TEXT, record=record)
+        record.about(request)
+        case = Case(self.desk(), found, request, context, record)
+        try:
+            body = self._answer(case, began)
+        except QueueFull:
+            record.reason = "too many requests wait for a person"
+            retry = (("Retry-After", str(_QUEUE_FULL_RETRY)),)
+            return Reply(503, b"too many requests are waiting\n", _TEXT, retry, record)
+        return Reply(200, body, PKI_MESSAGE_TYPE, record=record)
+
+    def _answer(self, case: Case, began: float) -> bytes:
+        protection = Protection(digest=case.request.digest)
+        signer = case.profile.roles.signer
+        try:
+            opened = self._open(case)
+        except ProtocolError as error:
+            answer = _refused(case, Refusal(str(error), str(error), error.fail_info))
+        else:
+            if isinstance(opened, Unreadable):
+                answer = self._unreadable(case, opened, began)
+            else:
+                checkpoint("opened")
+                protection = opened.protection
+                case.record.protected(protection)
+                if opened.opener is not None:
+                    signer = opened.opener.signer
+                answer = _dispatch(case, opened)
+        with case.record.timed("seal"):
+            reply = seal(case, answer, protection, signer)
+        checkpoint("sealed")
+        return reply
+
+    def _open(self, case: Case) -> Opened | Unreadable:
+        """Check what can be seen of a request, and decrypt it.
+
+        :raises ProtocolError: it is refused for what anybody can see.
+        """
+        request, profile = case.request, case.profile
+        if request.message_type is None:
+            raise ProtocolError("this messageType is not a request of RFC 8894")
+        if request.digest not in profile.digests:
+            name = request.digest.value
+            raise AlgorithmError(f"{name} is not accepted here", algorithm=name)
+        with case.record.timed("open"):
+            return open_request(
+                request,
+                profile.roles.openers,
+                lambda: passwords.candidates(case),
+                ciphers=profile.ciphers,
+            )
+
+    def _unreadable(self, case: Case, unreadable: Unreadable, began: float) -> Answer:
+        """The one answer to all that could not be read; it takes the same time, too."""
+        if not case.profile.roles.tokens_answer():
+            raise KeyUnavailable("the key that decrypts requests cannot be used now")
+        refusal = Refusal(unreadable.cause, "", FailInfo.BAD_MESSAGE_CHECK, "request.unreadable")
+        answer = _refused(case, refusal)
+        if self._grid:
+            spent = perf_counter() - began
+            sleep(self._grid - spent % self._grid)
+        return answer
+
+
+def _dispatch(case: Case, opened: Opened) -> Answer:
+    match opened.data:
+        case PkcsReq() | RenewalReq():
+            return enrol(case, opened)
+        case CertPoll():
+            return poll(case, opened)
+        case GetCert() as asked:
+            return get_cert(case, opened, asked)
+        case GetCrl() as asked:
+            return get_crl(case, opened, asked)
+
+
+def _refused(case: Case, refusal: Refusal) -> Answer:
+    enrolling = case.request.message_type in {MessageType.PKCS_REQ, MessageType.RENEWAL_REQ}
+    auditing.refuse(case, refusal, enrolling=enrolling)
+    return refusal.answer()
+
+
+def _no_profile() -> Reply:
+    return Reply(404, b"there is no such profile\n", _TEXT)
