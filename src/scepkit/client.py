@@ -6,7 +6,6 @@ Rule of this file: no protocol logic.  A driver performs the steps of a conversa
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -16,10 +15,12 @@ from typing import Generic, TypeVar
 
 from cryptography import x509
 
+from scepkit import logs
 from scepkit.core import flows
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.capabilities import Capabilities
 from scepkit.core.certificates import PrivateKey, public_key_der
+from scepkit.core.chains import title
 from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
 from scepkit.core.enrolment import (
     EnrolmentResult,
@@ -36,7 +37,7 @@ from scepkit.core.trust import CaOffer, CaVerifier
 from scepkit.errors import InputError, TransportError
 from scepkit.transport import HttpOptions, HttpTransport, Transport
 
-log = logging.getLogger(__name__)
+_LOGGER = __name__
 
 T = TypeVar("T")
 #: Called just before an enrolment request leaves, with what is needed to resume it.
@@ -75,9 +76,12 @@ class Service:
     def _known_now(self, profile: str | None, ca: KnownCa) -> KnownCa:
         self._known[profile] = ca
         for note in ca.certificates.notes:
-            log.warning("CA certificates url=%s profile=%r: %s", self._endpoint, profile, note)
+            logs.warning(
+                _LOGGER, "CA certificates url=%s profile=%r: %s", self._endpoint, profile, note
+            )
         if ca.capabilities.source != "announced":
-            log.warning(
+            logs.warning(
+                _LOGGER,
                 "CA announces nothing url=%s profile=%r source=%s cipher=%s digest=%s",
                 self._endpoint,
                 profile,
@@ -89,12 +93,13 @@ class Service:
 
     def _vouched(self, step: VerifyCa) -> x509.Certificate:
         anchor = self._trust(step.offer)
-        log.info(
-            "CA verified url=%s profile=%r subject=%r",
-            self._endpoint,
-            step.offer.profile,
-            step.offer.ca.subject.rfc4514_string(),
-        )
+        if log := logs.heard(_LOGGER):
+            log.info(
+                "CA verified url=%s profile=%r subject=%r",
+                self._endpoint,
+                step.offer.profile,
+                title(step.offer.ca),
+            )
         return anchor
 
     def _resume(self, pending: Pending, key: PrivateKey) -> Requester:
@@ -127,6 +132,9 @@ def advance(flow: Flow[T], answer: flows.Answer, failure: TransportError | None)
 
 def _log(step: Step | Done[T]) -> None:
     """One line for each step that a person wants to find again; HTTP is logged by the transport."""
+    log = logs.heard(_LOGGER)
+    if log is None:
+        return
     match step:
         case Started(pending):
             log.info(

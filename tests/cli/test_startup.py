@@ -58,7 +58,7 @@ def test_enrol_loads_nothing_it_does_not_use(tmp_path: Path) -> None:
         )  # fmt: skip
     assert "scepkit.client" in found
     unused = {
-        "asyncio", "json", "logging.config", "urllib.request", "subprocess", "tempfile", "getpass",
+        "asyncio", "json", "logging", "urllib.request", "subprocess", "tempfile", "getpass",
         "getopt", "unittest", "pdb", "xml", "sqlite3", "concurrent.futures",
         "cryptography.hazmat.primitives.serialization.pkcs12",
         "scepkit.async_client", "scepkit.verifiers", "scepkit.ca", "scepkit.testing",

@@ -72,8 +72,6 @@ def ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:  
             for one in (known.ignored if known is not None else ())
         ],
     }
-    for note in known.notes if known is not None else ():
-        out.note(note)
     if not trusted:
         out.warn("not verified; compare a fingerprint with one from the CA's operator")
     if options["out"] is not None:
@@ -108,10 +106,14 @@ def _unverified(
         offer = client.fetch_ca_offer(profile)
     named = read_preferences(options).ra_certificates
     try:
-        return offer, authenticate(offer, offer.ca, datetime.now(UTC), ra_certificates=named)
+        known = authenticate(offer, offer.ca, datetime.now(UTC), ra_certificates=named)
     except TrustError as error:
         out.warn(f"even if this is the CA, nobody can enrol here: {error}")
         return offer, None
+    # The client, which would say these, was not asked.
+    for note in known.notes:
+        out.warn(note)
+    return offer, known
 
 
 def _values(certificate: x509.Certificate, known: CaCertificates | None) -> dict[str, Any]:

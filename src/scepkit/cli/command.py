@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from scepkit.cli.loglines import LogLines
 from scepkit.cli.output import Output
 
 ENVIRONMENT = "SCEPKIT"
@@ -96,11 +97,7 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
             if quiet and verbose:
                 raise click.UsageError("--quiet and --verbose contradict each other")
             out = Output(as_json=as_json, quiet=quiet, verbosity=verbose, no_input=no_input)
-            if not verbose:
-                return function(out, **values)
-            from scepkit.cli.tracing import logging_to_stderr
-
-            with logging_to_stderr(verbose):
+            with LogLines(out):
                 return function(out, **values)
 
         start.__doc__ = function.__doc__

@@ -60,8 +60,7 @@ def _enrol(
         requester = read_requester(passwords, options["signer_cert"], options["signer_key"])
     profile = options["profile"]
     # Before the challenge is asked for, and before anything is written.
-    for note in client.get_ca_certificates(profile).notes:
-        out.note(note)
+    client.get_ca_certificates(profile)
     challenge = secret.get()
     csr = wanted.csr_for(key, challenge)
     if is_new:

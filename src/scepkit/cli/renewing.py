@@ -207,8 +207,7 @@ def _send(
     key, is_new = _new_key(out, old, destination, passwords, options)
     profile = options["profile"]
     with open_client(out, url, options, trust=_trust(out, old, destination, options)) as client:
-        for note in client.get_ca_certificates(profile).notes:
-            out.note(note)
+        client.get_ca_certificates(profile)
         challenge = secret.get()
         if is_new:
             password = passwords.value if old.key_is_encrypted else None

@@ -1,14 +1,10 @@
-"""What `-v` and `-vv` add on stderr: the library's log lines; headers and outlines of messages.
+"""What `-vv` adds on stderr: headers and outlines of messages.
 
 The rule of this file: no secret.  Messages are outlined without a key, so what is encrypted stays
 so, and a URL is shown without the message in it.
 """
 
 from __future__ import annotations
-
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from scepkit.cli.output import stderr_line
 from scepkit.core.http import HttpRequest, HttpResponse, media_type
@@ -17,27 +13,6 @@ from scepkit.errors import DecodeError
 from scepkit.transport import Transport
 
 _MOST_TEXT = 200
-
-
-class _ToStderr(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        stderr_line(record.getMessage())
-
-
-@contextmanager
-def logging_to_stderr(verbosity: int) -> Iterator[None]:
-    """Show what the library logs while this is open; with `verbosity` 1 what is worth knowing."""
-    logger = logging.getLogger("scepkit")
-    handler = _ToStderr()
-    before = logger.level, logger.propagate
-    logger.setLevel(logging.DEBUG)
-    logger.propagate = False
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
 
 
 class Traced:

@@ -8,12 +8,12 @@ that a server named.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urldefrag, urljoin
 
+from scepkit import logs
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.url import Target, shown_url, split_url
 from scepkit.errors import TransportError
@@ -229,10 +229,8 @@ def _elsewhere(old: Target, new: Target) -> bool:
 
 
 def _log(request: HttpRequest, url: str, outcome: int | str, size: int, started: float) -> None:
-    # Whoever listens has imported logging; for the others it is 5 ms of start-up.
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        logging.getLogger("scepkit.transport").debug(
+    if log := logs.heard("scepkit.transport"):
+        log.debug(
             "%s %s: %s, %d bytes, %.1f ms",
             request.method,
             url,
