@@ -22,8 +22,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """A database with our schema, to copy."""
+def postgres_database(postgres_server: PostgresServer) -> str:
+    """A database with our schema, which tests share one after the other."""
     name = postgres_server.new_database()
     with open_store(postgres_server.url(name)) as store:
         store.migrate()
@@ -55,7 +55,9 @@ def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
             store.migrate()
         return url
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.url(server.new_database(request.getfixturevalue("postgres_template")))
+    name: str = request.getfixturevalue("postgres_database")
+    server.empty(name)
+    return server.url(name)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from scepkit.store import Rollback, Store, audit
+from scepkit.store import Rollback, Store, Tx, audit
 from scepkit.store.audit import Fault, Verification
 from tests.store.enrolling import NOW
 
@@ -54,7 +54,7 @@ def test_row_says_who_did_what_where_and_when(store: Store) -> None:
 
 
 def test_row_of_an_undone_transaction_is_not_there(store: Store) -> None:
-    def undo(tx: audit.Tx) -> None:
+    def undo(tx: Tx) -> None:
         audit.record(tx, now=NOW, actor="a", action="b", object="c")
         raise Rollback(None)
 
@@ -125,7 +125,8 @@ def test_rows_are_sealed_in_portions(store: Store) -> None:
 )
 def test_changed_row_is_named(store: Store, column: str, value: str) -> None:
     sealed(store)
-    faults = tamper(store, f"UPDATE audit SET {column} = {value} WHERE position = 3")
+    change = f"UPDATE audit SET {column} = {value} WHERE position = 3"  # noqa: S608
+    faults = tamper(store, change)
     assert faults[0] == Fault(3, 3, "was changed after it was sealed")
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from scepkit.errors import InputError, StoreError
-from scepkit.store import Store, audit, cas, certificates, operations
+from scepkit.store import Store, Tx, audit, cas, certificates, operations
 from scepkit.store.certificates import Reserved
 from scepkit.store.rows import Certificate, Revoked
 from tests.store.enrolling import (
@@ -195,14 +195,14 @@ def test_crl_lists_what_is_revoked_and_not_expired(store: Store) -> None:
 def test_many_revoked_are_read_in_portions(store: Store) -> None:
     ca = a_ca(store)
 
-    def fill(tx: certificates.Tx) -> None:
+    def fill(tx: Tx) -> None:
         for n in range(1500):
             certificates.record(tx, a_reservation(ca, f"{n + 1:x}"), b"der", NOW)
             certificates.revoke(tx, ca.id, f"{n + 1:x}", reason=1, actor="alice", now=NOW)
 
     store.write(fill)
 
-    def first_and_rest(tx: certificates.Tx) -> tuple[str, int]:
+    def first_and_rest(tx: Tx) -> tuple[str, int]:
         rows = certificates.revoked(tx, ca.id, not_after_from=0)
         return next(rows).serial, sum(1 for _ in rows)
 

@@ -183,7 +183,7 @@ def test_text_that_no_database_stores_is_an_input_error(
     store: Store, field: str, text: str
 ) -> None:
     request = a_claim(**{field: text})
-    with pytest.raises(InputError, match="NUL|cannot be stored"):
+    with pytest.raises(InputError, match=r"NUL|cannot be stored"):
         claim(store, request)
     assert claimed(store, a_claim())
 

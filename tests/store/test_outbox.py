@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scepkit.store import Rollback, Store, outbox
+from scepkit.store import Rollback, Store, Tx, outbox
 from scepkit.store.outbox import Backlog
 from scepkit.store.rows import OutboxItem
 from tests.store.enrolling import DAY, MINUTE, NOW
@@ -28,7 +28,7 @@ def test_item_is_taken_by_one_worker(store: Store) -> None:
 
 
 def test_item_of_an_undone_transaction_is_not_there(store: Store) -> None:
-    def undo(tx: outbox.Tx) -> None:
+    def undo(tx: Tx) -> None:
         outbox.add(tx, "certificate.issued", {}, NOW)
         raise Rollback(None)
 

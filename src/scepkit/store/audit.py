@@ -137,11 +137,12 @@ def seal(tx: Tx, limit: int = 1000) -> int:
 
     When somebody else seals at the same moment, their work counts and this call does nothing.
     """
+    # In this order: rows that are read after the head are sealed by nobody while it is the head.
+    last = head(tx) or Head(0, START)
     rows = tx.all(
         f"SELECT {_COLUMNS} FROM audit WHERE position IS NULL ORDER BY seq LIMIT :limit",
         {"limit": limit},
     )
-    last = head(tx) or Head(0, START)
     links = []
     link = last
     for row in rows:

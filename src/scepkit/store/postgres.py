@@ -268,7 +268,7 @@ class PostgresDriver:
 
 
 _IDENTITIES = """
-    SELECT table_name::text, column_name::text FROM information_schema.columns
+    SELECT CAST(table_name AS text), CAST(column_name AS text) FROM information_schema.columns
     WHERE table_schema = current_schema() AND is_identity = 'YES'
 """
 
