@@ -277,6 +277,14 @@ def test_malformed_object_identifier_is_refused(encoded: str) -> None:
         asn1.oid_text(bytes.fromhex(encoded))
 
 
+@pytest.mark.parametrize(
+    "dotted", ["", "1", "a.b", "1.2.", "3.1", "1.40", "0.40.1", "1.2.-3", "-1.2", "1.-2", "1..2"]
+)
+def test_what_is_no_object_identifier_is_not_written(dotted: str) -> None:
+    with pytest.raises(ValueError):
+        asn1.oid_der(dotted)
+
+
 # ------------------------------------------------------------------ times
 
 

@@ -30,7 +30,7 @@ from scepkit.core.csr import (
 )
 from scepkit.core.names import parse_subject
 from scepkit.errors import AlgorithmError, DecodeError, InputError, ScepError, SignatureError
-from tests import ber_writer, pki
+from tests import ber_writer, odd_certificates, pki
 
 EC = pki.key("ec256-a")
 RSA = pki.key("rsa2048-a")
@@ -617,3 +617,38 @@ def test_the_key_of_another_request_is_refused() -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(InputError, match="time zone"):
         self_signed_certificate(build_csr(EC, "CN=x"), EC, now=datetime(2026, 6, 1))  # noqa: DTZ001
+
+
+def test_rsa_pss_with_an_unknown_digest_is_refused() -> None:
+    info, _, signature = asn1.read(
+        asn1.CERTIFICATION_REQUEST, der(build_csr(RSA, "CN=x")), "request"
+    )
+    unknown = asn1.element(0x30, asn1.element(0xA0, asn1.algorithm("1.2.3.4")))
+    algorithm = asn1.element(0x30, asn1.oid_der("1.2.840.113549.1.1.10"), unknown)
+    changed = asn1.element(0x30, info, algorithm, signature)
+    with pytest.raises(AlgorithmError, match="cannot be checked"):
+        read_csr(changed).check_signature()
+
+
+def test_signature_that_is_not_whole_bytes_is_refused() -> None:
+    info, algorithm, _ = asn1.read(
+        asn1.CERTIFICATION_REQUEST, der(build_csr(RSA, "CN=x")), "request"
+    )
+    changed = asn1.element(0x30, info, algorithm, asn1.element(0x03, b"\x01\x00"))
+    with pytest.raises(DecodeError, match="not whole bytes"):
+        read_csr(changed)
+
+
+def test_extension_that_cannot_be_encoded_is_refused() -> None:
+    class Unwritten(x509.ExtensionType):
+        oid = x509.ObjectIdentifier("1.2.3")
+
+    with pytest.raises(InputError, match=r"the extension 1\.2\.3 cannot be encoded"):
+        build_csr(RSA, "CN=x", extensions=[(Unwritten(), False)])
+
+
+def test_certificate_with_malformed_extensions_is_not_renewed() -> None:
+    twice = odd_certificates.children(odd_certificates.extensions(pki.self_signed()))[0]
+    malformed = odd_certificates.with_extension(pki.self_signed(), twice)
+    with pytest.raises(InputError, match="the certificate to renew is malformed"):
+        renewal_csr(malformed.certificate, EC)

@@ -430,8 +430,13 @@ def issuer_and_serial(issuer: bytes, serial: int) -> bytes:
 
 @lru_cache(maxsize=256)
 def oid_der(dotted: str) -> bytes:
-    """DER of an OBJECT IDENTIFIER."""
+    """DER of an OBJECT IDENTIFIER.
+
+    :raises ValueError: `dotted` is not one.
+    """
     first, second, *others = map(int, dotted.split("."))
+    if first > 2 or (first < 2 and second >= 40) or min(first, second, *others) < 0:
+        raise ValueError(f"{dotted!r} is not an OBJECT IDENTIFIER")
     return element(OBJECT_IDENTIFIER, *map(_arc, (40 * first + second, *others)))
 
 

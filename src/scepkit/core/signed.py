@@ -7,7 +7,7 @@ for speed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -20,6 +20,8 @@ from scepkit.core.certificates import load_public_key
 from scepkit.errors import AlgorithmError, InputError, SignatureError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives import hashes
+
     from scepkit.core.certificates import PrivateKey
 
 VERSION_1 = b"\x02\x01\x00"
@@ -121,9 +123,9 @@ def _verify(content: bytes, algorithm_der: bytes, oid: str, signature: bytes, sp
             key.verify(signature, content, padding.PKCS1v15(), digest.hash())
         case rsa.RSAPublicKey() as key if oid == algorithms.OID_RSA_PSS:
             loaded = plain_request(spki, algorithm=algorithm_der)
-            pss, hash_ = loaded.signature_algorithm_parameters, loaded.signature_hash_algorithm
-            if not isinstance(pss, padding.PSS) or hash_ is None:
-                raise InvalidSignature
+            # What else they may be belongs to other algorithms.
+            pss = cast("padding.PSS", loaded.signature_algorithm_parameters)
+            hash_ = cast("hashes.HashAlgorithm", loaded.signature_hash_algorithm)
             key.verify(signature, content, pss, hash_)
         case ec.EllipticCurvePublicKey() as key if digest and oid in algorithms.ECDSA_SIGNATURES:
             key.verify(signature, content, ec.ECDSA(digest.hash()))
