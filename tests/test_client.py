@@ -326,6 +326,19 @@ def test_the_next_ca_comes_vouched_for_by_the_present_one(client_of: Callable[..
         assert following in client.get_next_ca_certificates()
 
 
+def test_a_next_ca_that_came_after_the_client_had_learnt_the_ca_is_found(
+    client_of: Callable[..., Any],
+) -> None:
+    ca = TestCa()
+    with client_of(ca) as client:
+        client.enrol(csr(), KEY)
+        with pytest.raises(scepkit.NotSupportedError):
+            client.get_next_ca_certificates()
+        following = ca.stage_next_ca(OTHER_KEY)
+        assert following in client.get_next_ca_certificates()
+    assert ca.requests["GetCACert"] == 1
+
+
 # ------------------------------------------------------------------ wrong use
 
 

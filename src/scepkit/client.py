@@ -293,6 +293,8 @@ class Client(Service):
     ) -> tuple[x509.Certificate, ...]:
         """The CA's next certificates, vouched for by the present ones (RFC 8894 section 4.7).
 
+        The CA's capabilities are asked for anew: they tell whether there are any.
+
         :param verifier: asked about certificates that the answer's signature does not cover, as
             jscep sends them; without one, those must have been issued below the present anchor.
         :raises NotSupportedError: the CA does not announce GetNextCACert.

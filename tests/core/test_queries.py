@@ -42,6 +42,7 @@ from tests.core.exchange import CA, EC_CA, ISSUED, crl_of, signer
 from tests.core.talk import (
     ENDPOINT,
     KEY,
+    MODERN,
     OWNER,
     SECRET,
     Server,
@@ -202,13 +203,21 @@ def test_next_ca_in_jsceps_form_is_for_a_verifier_to_believe() -> None:
 
 
 def test_next_ca_that_is_not_announced_is_not_asked_for() -> None:
-    talk = Talk(Server(caps=response(b"AES\n")))
+    server = Server(caps=response(b"AES\n"))
+    talk = Talk(server)
     known = talk.learn()
-    talk.steps.clear()
     with pytest.raises(NotSupportedError) as caught:
         talk.run(flows.get_next_ca(known, NOW))
     assert caught.value.operation == "GetNextCACert"
-    assert talk.steps == []
+    assert [operation for _, operation in server.seen] == ["GetCACert", "GetCACaps", "GetCACaps"]
+
+
+def test_next_ca_is_asked_for_when_it_is_announced_by_now() -> None:
+    server = Server(caps=response(b"AES\n"), next_ca=signed_next())
+    talk = Talk(server)
+    known = talk.learn()
+    server.caps = response(MODERN)
+    assert talk.run(flows.get_next_ca(known, NOW)) == (NEXT.certificate,)
 
 
 def test_next_ca_that_is_announced_and_not_there_is_an_http_error() -> None:

@@ -477,10 +477,14 @@ def get_next_ca(
 ) -> Flow[tuple[x509.Certificate, ...]]:
     """GetNextCACert (RFC 8894 section 4.7): the CA's next certificates, signed by the present CA.
 
+    Capabilities are asked for anew: a CA announces this only while it has a next certificate, which
+    may have come long after `ca` was learnt.
+
     :param verifier: see `ca_replies.verify_next_ca`.
     :raises NotSupportedError: the CA does not announce it.
     """
-    if not ca.capabilities.next_ca:
+    capabilities = yield from get_capabilities(ca.endpoint, ca.profile)
+    if not capabilities.next_ca:
         raise NotSupportedError(
             "the CA does not announce GetNextCACert",
             operation="GetNextCACert",
