@@ -23,6 +23,7 @@ from scepkit.cli.passwords import Challenge
 if TYPE_CHECKING:
     from scepkit.client import Client
     from scepkit.core.enrolment import Requester
+    from scepkit.core.trust import CaVerifier
 
 _identity_options = together(
     option("--cert", metavar="FILE", section="Signer",
@@ -32,6 +33,14 @@ _identity_options = together(
            help="The key of --cert, when it is not in the same file."),
     key_password_option,
     challenge_options,
+)  # fmt: skip
+
+_next_ca_options = together(
+    option("--next-ca-fingerprint", metavar="ALGORITHM:HEX", section="Next CA (one of these)",
+           help="Take only the next CA certificate with this fingerprint. Needed where the present "
+                "CA's signature does not cover it."),
+    option("--next-ca-cert", metavar="FILE", section="Next CA (one of these)",
+           help="The same, with the next CA's certificate in FILE, or with one above it."),
 )  # fmt: skip
 
 
@@ -148,27 +157,50 @@ scepkit next-ca http://scep.example.com/scep --ca-cert ca.pem --out next-ca.pem
 @click.argument("url")
 @profile_option
 @trust_options
+@_next_ca_options
 @out_options
 @http_options
 def next_ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:
     """Fetch the CA's next certificate before a rollover.
 
     The present CA vouches for it with its signature, so it can be trusted as soon as it is valid
-    (RFC 8894 section 4.7). Exit code 4 when the CA does not offer one.
+    (RFC 8894 section 4.7). Some servers, jscep's for one, send it where that signature does not
+    cover it; then say with --next-ca-fingerprint or --next-ca-cert which one it is. Exit code 4
+    when the CA does not offer one.
     """
     binary = options["outform"] == "der"
     check_target(options["out"], binary=binary)
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from scepkit.cli.describe import certificate_values, pem_bundle
+    from scepkit.core.trust import CaOffer
 
+    verifier = _next_ca_verifier(options)
     with open_client(out, url, options) as client:
-        found = client.get_next_ca_certificates(profile)
+        found = client.get_next_ca_certificates(profile, verifier=verifier)
+        if verifier is not None:
+            # Whoever says which one expects no other, also where a signature would do.
+            verifier(CaOffer(client.url, profile, found))
     if binary and len(found) > 1:
         out.warn(f"only the first of {len(found)} certificates is written; use --outform pem")
     data = found[0].public_bytes(Encoding.DER) if binary else pem_bundle(found)
     values = {"certificates": [certificate_values(one) for one in found]}
     out.document(data, options["out"], binary=binary, values=values)
+
+
+def _next_ca_verifier(options: dict[str, Any]) -> CaVerifier | None:
+    fingerprint, path = options["next_ca_fingerprint"], options["next_ca_cert"]
+    if fingerprint and path:
+        raise click.UsageError("--next-ca-fingerprint and --next-ca-cert: give only one of them")
+    from scepkit.core.trust import Fingerprint, PinnedCertificate
+
+    if fingerprint:
+        return Fingerprint(fingerprint)
+    if path:
+        from scepkit.cli.identity import read_certificates
+
+        return PinnedCertificate(*read_certificates(path))
+    return None
 
 
 def read_serial(text: str) -> int:

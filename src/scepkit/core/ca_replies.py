@@ -231,6 +231,6 @@ def _vouched_for(
             "the certificates in the answer to GetNextCACert are not covered by its signature "
             "(jscep's form), and nobody vouches for them",
             hint="compare their fingerprints with the CA's operator, and give a verifier for them "
-            "(Fingerprint, PinnedCertificate)",
+            "(Fingerprint, PinnedCertificate; --next-ca-fingerprint)",
         )
     return found
