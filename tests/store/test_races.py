@@ -182,6 +182,11 @@ def make_ca(store: Store, n: int) -> int:
     return a_ca(store, "new").id
 
 
+def activate_or_call_off(store: Store, n: int) -> bool:
+    change = cas.activate if n % 2 else cas.retire
+    return store.write(lambda tx: change(tx, 2, actor=f"{n}", now=NOW)) is not None
+
+
 def record_and_seal(store: Store, n: int) -> int:
     for k in range(5):
         store.write(
@@ -315,6 +320,22 @@ def test_outbox_item_is_taken_by_one(url: str, store: Store) -> None:
 def test_first_generation_of_a_ca_is_made_once(url: str, store: Store) -> None:
     assert len(set(everywhere(url, make_ca))) == 1
     assert len(store.read(cas.listing)) == 1
+
+
+def test_staged_generation_is_activated_or_called_off_and_one_is_active(
+    url: str, store: Store
+) -> None:
+    a_ca(store)
+    assert store.write(
+        lambda tx: cas.add(
+            tx, name="main", status="staged", key_ref="", certificate=b"", actor="a", now=NOW
+        )
+    )
+    results = everywhere(url, activate_or_call_off)
+    assert results.count(True) == 1
+    active = store.read(lambda tx: cas.active(tx, "main"))
+    assert active is not None
+    assert active.generation == (2 if results.index(True) % 2 else 1)
 
 
 def test_audit_is_sealed_without_a_gap_by_many(url: str, store: Store) -> None:

@@ -98,12 +98,13 @@ _STATUS = f"""
     RETURNING {_COLUMNS}
 """
 
-_RETIRE_ACTIVE = """
-    UPDATE ca SET status = 'retired'
-    WHERE status = 'active' AND name = (
-        SELECT name FROM ca WHERE id = :id AND status = 'staged'
-    )
+# Whoever changes the staged generation's fate waits here for others who do.
+_LOCK_STAGED = """
+    UPDATE ca SET status = 'staged' WHERE id = :id AND status = 'staged'
+    RETURNING name
 """
+
+_RETIRE_ACTIVE = "UPDATE ca SET status = 'retired' WHERE name = :name AND status = 'active'"
 
 
 def activate(tx: Tx, ca_id: int, *, actor: str, now: int) -> Ca | None:
@@ -111,7 +112,10 @@ def activate(tx: Tx, ca_id: int, *, actor: str, now: int) -> Ca | None:
 
     None when it is not staged.
     """
-    tx.run(_RETIRE_ACTIVE, {"id": ca_id})
+    locked = tx.one(_LOCK_STAGED, {"id": ca_id})
+    if locked is None:
+        return None
+    tx.run(_RETIRE_ACTIVE, {"name": locked[0]})
     activated = _one(tx, _STATUS, {"id": ca_id, "from": "staged", "to": "active"})
     if activated is not None:
         _record(tx, activated, "ca.activate", actor, now)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from scepkit.errors import InputError
 from scepkit.store.driver import Parameters, Tx
-from scepkit.store.operations import by_alias, by_key
+from scepkit.store.operations import by_key, find
 from scepkit.store.rows import Operation, OperationKind
 
 
@@ -156,25 +156,31 @@ def _insert(tx: Tx, request: Claim, now: int, epoch: int) -> int | None:
     )
 
 
-# A finished operation gives its transactionID to the next one: there are clients that make the
-# transactionID from the public key, and so use it again when they renew.
 _ALIAS = """
     INSERT INTO transaction_alias (
         profile, transaction_id, signer_spki, operation_id, first_seen, last_seen, seen
     ) VALUES (:profile, :transaction_id, :signer_spki, :operation_id, :now, :now, 1)
     ON CONFLICT (profile, transaction_id, signer_spki) DO UPDATE SET
-        operation_id = excluded.operation_id,
-        last_seen = excluded.last_seen,
-        seen = transaction_alias.seen + 1
-    WHERE transaction_alias.operation_id = excluded.operation_id OR NOT EXISTS (
-        SELECT 1 FROM operation
-        WHERE operation.id = transaction_alias.operation_id AND operation.finished_at IS NULL
-    )
+        last_seen = excluded.last_seen, seen = transaction_alias.seen + 1
+    WHERE transaction_alias.operation_id = excluded.operation_id
 """
+
+_KEY = "profile = :profile AND transaction_id = :transaction_id AND signer_spki = :signer_spki"
+
+_LOCK_ALIAS = f"""
+    UPDATE transaction_alias SET last_seen = :now, seen = seen + 1 WHERE {_KEY}
+    RETURNING operation_id
+"""
+
+_MOVE_ALIAS = f"UPDATE transaction_alias SET operation_id = :operation_id WHERE {_KEY}"
 
 
 def _alias(tx: Tx, request: Claim, now: int, operation_id: int) -> TransactionIdInUse | None:
-    """Let the transactionID lead to the operation, unless it leads to another unfinished one."""
+    """Let the transactionID lead to the operation, unless it leads to another unfinished one.
+
+    A finished operation gives its transactionID to the next one: there are clients that make it
+    from the public key, and so use it again when they renew.
+    """
     parameters: Parameters = {
         "profile": request.profile,
         "transaction_id": request.transaction_id,
@@ -182,8 +188,12 @@ def _alias(tx: Tx, request: Claim, now: int, operation_id: int) -> TransactionId
         "operation_id": operation_id,
         "now": now,
     }
-    while not tx.run(_ALIAS, parameters):
-        other = by_alias(tx, request.profile, request.transaction_id, request.signer_spki)
+    if tx.run(_ALIAS, parameters):
+        return None
+    # Locked first and looked at in a statement of its own, which sees what the lock waited for.
+    for (other_id,) in tx.all(_LOCK_ALIAS, parameters):
+        other = find(tx, other_id)
         if other is not None and other.finished_at is None:
             return TransactionIdInUse(other.id)
+    tx.run(_MOVE_ALIAS, parameters)
     return None
