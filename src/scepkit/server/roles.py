@@ -177,12 +177,12 @@ def make_roles(
     :raises InputError: it cannot work; the message says why, with all reasons.
     """
     active = authority.active
-    ra = ra or RaKeys()
+    ra = _announced(active, ra or RaKeys())
     faults = list(_ca_faults(active, now))
     faults += _ra_faults(authority, ra, now)
     if faults:
         raise InputError("; ".join(faults))
-    signing = ra.sign or (ra.decrypt[0] if ra.decrypt else None)
+    signing = ra.sign
     if signing is None:
         assert active.issuer is not None  # noqa: S101 - _ca_faults looked
         signer = cms.Signer(active.seen, active.issuer.key)
@@ -196,6 +196,19 @@ def make_roles(
     if faults:
         raise InputError("; ".join(faults))
     return CaRoles(authority, openers, signer, offered, tuple(_notes(signer, openers)))
+
+
+def _announced(active: Generation, ra: RaKeys) -> RaKeys:
+    """The RA as it is now: first the pairs that the active generation issued, then the others.
+
+    So that certificates of the next generation can be there before it is activated, and those of
+    the last one after.
+    """
+    decrypt = sorted(ra.decrypt, key=lambda pair: not _issued_by(pair.certificate, active))
+    sign = ra.sign
+    if sign is not None and decrypt and not _issued_by(sign.certificate, active):
+        sign = next((one for one in decrypt if _issued_by(one.certificate, active)), sign)
+    return RaKeys(tuple(decrypt), sign or (decrypt[0] if decrypt else None))
 
 
 # ------------------------------------------------------------------ what each may do
@@ -217,8 +230,6 @@ def _ra_faults(authority: Authority, ra: RaKeys, now: datetime) -> list[str]:
     pairs = [(pair, "decrypts", "key_encipherment") for pair in ra.decrypt]
     if ra.sign is not None:
         pairs.append((ra.sign, "signs replies", "digital_signature"))
-    elif ra.decrypt:
-        pairs.append((ra.decrypt[0], "signs replies", "digital_signature"))
     for pair, what, bit in pairs:
         name = f"the RA certificate {title(pair.certificate)!r}, which {what},"
         if public_key_der(pair.key.public_key()) != public_key_der(

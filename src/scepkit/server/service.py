@@ -11,7 +11,7 @@ back, never that it failed.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import perf_counter, sleep
 
 from scepkit.core.certificates import view_of

@@ -17,8 +17,8 @@ from cryptography import x509
 from scepkit.ca import CaIssuer, CertificateProfile
 from scepkit.core import messages
 from scepkit.core.certificates import CertificateView, view_of
-from scepkit.core.csr import build_csr, self_signed_certificate
 from scepkit.core.cms import Signer
+from scepkit.core.csr import build_csr, self_signed_certificate
 from scepkit.core.envelope import DecryptionKey, Password
 from scepkit.core.messages import (
     CertPoll,

@@ -1,0 +1,164 @@
+"""Making CRLs: when one is due, and how.
+
+A number is taken, durably; the revocations of one moment are read; the CRL is signed outside of any
+transaction and then published, if nobody published a better one meanwhile (`store.crls`).
+
+The rule of this file: wherever it is killed, the next pass makes the CRL, and no number is used
+twice (promise P4).
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from scepkit.ca import Revocation
+from scepkit.errors import InputError, KeyUnavailable, StoreError
+from scepkit.server.case import milliseconds_of
+from scepkit.server.checkpoints import checkpoint
+from scepkit.server.deployment import Deployment
+from scepkit.server.roles import Authority, Generation
+from scepkit.store import Store, audit, cas, certificates, crls
+from scepkit.store.driver import Tx
+from scepkit.store.rows import Crl, Revoked, milliseconds, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger("scepkit.server")
+
+#: CRLs that are kept for each generation.
+KEPT = 20
+#: How long one process may take for a CRL before others try, in milliseconds.
+_LEASE = 60_000
+_REASONS = {
+    1: x509.ReasonFlags.key_compromise,
+    2: x509.ReasonFlags.ca_compromise,
+    3: x509.ReasonFlags.affiliation_changed,
+    4: x509.ReasonFlags.superseded,
+    5: x509.ReasonFlags.cessation_of_operation,
+    6: x509.ReasonFlags.certificate_hold,
+    9: x509.ReasonFlags.privilege_withdrawn,
+    10: x509.ReasonFlags.aa_compromise,
+}
+
+
+def make_due_crls(
+    store: Store, deployment: Deployment, now: datetime, *, actor: str = "scepkit"
+) -> list[str]:
+    """Make the CRLs that are due, of every generation whose key is here.
+
+    One is due when there is none, when something was revoked since, and `crl_overlap` before the
+    newest one ends.
+
+    :returns: the labels of the generations that have a new one.
+    """
+    made = []
+    for authority in deployment.authorities.values():
+        for generation in authority.generations:
+            if _is_due(store, authority, generation, now) and _make_alone(
+                store, authority, generation, now, actor
+            ):
+                made.append(generation.label)
+    return made
+
+
+def _is_due(store: Store, authority: Authority, generation: Generation, now: datetime) -> bool:
+    if generation.issuer is None or generation.status == "staged":
+        return False
+    certificate = generation.certificate
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        return False
+
+    def look(tx: Tx) -> bool:
+        row = cas.find(tx, generation.ca_id)
+        newest = crls.newest(tx, generation.ca_id)
+        if row is None:
+            return False
+        end = milliseconds(now) + milliseconds_of(authority.crl_overlap)
+        return newest is None or row.crl_dirty_at is not None or newest.next_update <= end
+
+    return store.read(look)
+
+
+def _make_alone(
+    store: Store, authority: Authority, generation: Generation, now: datetime, actor: str
+) -> bool:
+    name = f"crl:{generation.ca_id}"
+    with store.job_lock(name, now=milliseconds(now), lease=_LEASE) as mine:
+        if not mine or not _is_due(store, authority, generation, now):
+            return False
+        try:
+            return make_crl(store, authority, generation, now, actor=actor) is not None
+        except KeyUnavailable as error:
+            log.warning("%s", error)
+            return False
+
+
+def make_crl(
+    store: Store, authority: Authority, generation: Generation, now: datetime, *, actor: str
+) -> Crl | None:
+    """Make and publish a CRL now; None when somebody published a better one meanwhile.
+
+    :raises KeyUnavailable: the key of the CA cannot be used now.
+    :raises StoreError: the CA may not sign CRLs.
+    """
+    if generation.issuer is None:
+        raise KeyUnavailable(f"the key of the CA {generation.label} is not here")
+    ca_id = generation.ca_id
+    number = store.write(lambda tx: crls.next_number(tx, ca_id))
+    checkpoint("crl.numbered")
+    # RFC 5280 section 3.3: an entry stays until one CRL after the certificate's end has it.
+    from_ = milliseconds(now - authority.crl_lifetime)
+    covers, revoked = store.snapshot(lambda tx: _revocations(tx, ca_id, from_))
+    checkpoint("crl.read")
+    try:
+        crl = generation.issuer.make_crl(revoked, number, now, authority.crl_lifetime)
+    except InputError as error:
+        raise StoreError(f"the CA {generation.label} cannot make a CRL: {error}") from error
+    except Exception as error:  # a token may raise anything
+        raise KeyUnavailable(
+            f"the key of the CA {generation.label} cannot sign a CRL now: {error!r}"
+        ) from error
+    checkpoint("crl.signed")
+    row = Crl(
+        ca_id=ca_id,
+        number=number,
+        this_update=milliseconds(now),
+        next_update=milliseconds(crl.next_update_utc or now),
+        covers=covers,
+        der=crl.public_bytes(Encoding.DER),
+    )
+
+    def publish(tx: Tx) -> bool:
+        if not crls.put(tx, row):
+            return False
+        checkpoint("crl.put")
+        crls.prune(tx, ca_id, keep=KEPT)
+        audit.record(
+            tx,
+            now=milliseconds(now),
+            actor=actor,
+            action="crl.publish",
+            object=f"ca:{generation.name}/{generation.number}",
+            detail={"number": number, "entries": len(revoked)},
+        )
+        checkpoint("crl.end")
+        return True
+
+    return row if store.write(publish) else None
+
+
+def _revocations(tx: Tx, ca_id: int, from_: int) -> tuple[int, list[Revocation]]:
+    row = cas.find(tx, ca_id)
+    entries = certificates.revoked(tx, ca_id, not_after_from=from_)
+    return (0 if row is None else row.revocations), list(_entries(entries))
+
+
+def _entries(rows: Iterable[Revoked]) -> Iterable[Revocation]:
+    for row in rows:
+        yield Revocation(int(row.serial, 16), moment(row.revoked_at), _REASONS.get(row.reason))
