@@ -469,6 +469,13 @@ def test_message_without_content_is_refused() -> None:
         envelope.read_envelope(for_ca(encrypted=b""))
 
 
+def test_message_with_two_contents_is_refused() -> None:
+    ciphertext = w.aes_cbc(KEY, bytes(16), CONTENT)
+    twice = w.tlv(0x80, ciphertext) + w.tlv(0xA0, w.octets(ciphertext))
+    with pytest.raises(DecodeError, match="its encrypted content is there twice"):
+        envelope.read_envelope(for_ca(encrypted=twice, iv=bytes(16)))
+
+
 def test_encrypted_content_of_another_type_is_refused() -> None:
     with pytest.raises(DecodeError, match="expected data"):
         envelope.read_envelope(for_ca(content_type=w.SIGNED_DATA))

@@ -134,10 +134,11 @@ def _enveloped_data(content_info: bytes) -> EnvelopedData:
     ciphertext = asn1.content_of(whole) if whole else None
     chunks = None
     if chunked:
+        if whole:
+            raise asn1.NotDerError("its encrypted content is there twice")
         octet_strings = asn1.split(chunked, asn1.OCTET_STRING)
         chunks = len(octet_strings)
-        if ciphertext is None:
-            ciphertext = b"".join(map(asn1.content_of, octet_strings))
+        ciphertext = b"".join(map(asn1.content_of, octet_strings))
     return EnvelopedData(
         recipients=tuple(asn1.split(recipients)),
         content_type=asn1.oid_text(content_type),
