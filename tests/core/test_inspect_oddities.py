@@ -17,6 +17,7 @@ from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import view, view_of
 from scepkit.core.envelope import Password
 from scepkit.core.inspect import Inspection, inspect_message, render_text, to_json
+from scepkit.core.inspect.envelopes import identifier_text
 from scepkit.core.messages import MessageType, PkiStatus
 from scepkit.errors import DecodeError
 from tests import ber_writer, pki
@@ -757,6 +758,10 @@ def test_a_recipient_that_cannot_be_read_is_odd() -> None:
     for broken in (Node(0x30), Node(0xA3)):
         found = odd(with_recipients(sealed(request_csr()), broken))
         assert found[0][0] == "RFC 5652 6.2"
+
+
+def test_a_certificate_that_is_named_in_no_known_way_is_unreadable() -> None:
+    assert identifier_text(asn1.element(0x30, asn1.NULL)) == "unreadable"
 
 
 def with_key_transport(data: bytes, algorithm: bytes) -> bytes:
