@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 import pytest
 
-from scepkit.cli import failures, output
+from scepkit.cli import failures, options, output
 from scepkit.cli.command import SectionOption, environment_variable
 from scepkit.cli.program import COMMANDS, program
+from scepkit.core.algorithms import Cipher, Digest
+from scepkit.core.capabilities import Capability
 from tests.cli.transcript import run_scepkit
 
 CONTEXT = click.Context(program)
@@ -68,6 +70,12 @@ def test_only_the_challenge_on_the_command_line_has_no_variable() -> None:
     }
     # SCEPKIT_CHALLENGE is read where a file and a question do not go before it.
     assert without == {"--challenge"}
+
+
+def test_the_words_that_can_be_chosen_are_those_of_the_library() -> None:
+    assert options.CAPABILITIES == [one.value for one in Capability]
+    assert options.CIPHERS == [one.value for one in Cipher if not one.legacy]
+    assert options.DIGESTS == [one.value for one in Digest if not one.legacy]
 
 
 def test_an_unexpected_error_is_told_without_a_traceback(

@@ -102,6 +102,7 @@ def _basic_auth(path: str | None) -> tuple[str, str] | None:
 def read_preferences(options: Options) -> Preferences:
     """The protocol options."""
     from scepkit.core.algorithms import KeyTransport, cipher_named, digest_named
+    from scepkit.core.capabilities import Capability
     from scepkit.core.flows import Preferences
 
     cipher, digest, oaep = options.get("cipher"), options.get("digest"), options.get("oaep")
@@ -111,6 +112,7 @@ def read_preferences(options: Options) -> Preferences:
         key_transport=KeyTransport(f"rsa-oaep-{oaep}") if oaep else None,
         post=False if options.get("force_get") else None,
         accept_legacy_replies=bool(options.get("accept_legacy_replies")),
+        required=frozenset(Capability(word) for word in options.get("require") or ()),
         ra_certificates=_ra_certificates(options),
     )
 

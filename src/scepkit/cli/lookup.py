@@ -15,6 +15,7 @@ from scepkit.cli.options import (
     out_options,
     profile_option,
     protocol_options,
+    require_option,
     trust_options,
 )
 from scepkit.cli.output import Output, check_target
@@ -156,6 +157,7 @@ scepkit next-ca http://scep.example.com/scep --ca-cert ca.pem --out next-ca.pem
 )
 @click.argument("url")
 @profile_option
+@require_option
 @trust_options
 @_next_ca_options
 @out_options

@@ -11,6 +11,10 @@ from scepkit.cli.command import option, together
 
 CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
 DIGESTS = ["sha1", "sha256", "sha384", "sha512"]
+CAPABILITIES = [
+    "AES", "DES3", "GetNextCACert", "POSTPKIOperation", "Renewal", "SHA-1", "SHA-256", "SHA-384",
+    "SHA-512", "SCEPStandard",
+]  # fmt: skip
 
 _TRUST = "Trust (one of these, or scepkit asks at the terminal)"
 _REQUEST = "Request"
@@ -46,6 +50,13 @@ profile_option = option(
     help="The CA or profile to ask for, where a server has several (`message=` of GetCACert).",
 )  # fmt: skip
 
+require_option = option(
+    "--require", metavar="CAPABILITY", multiple=True,
+    type=click.Choice(CAPABILITIES, case_sensitive=False), section=_PROTOCOL,
+    help="Send nothing unless the CA announces this, such as AES or SCEPStandard. As often as "
+         "needed.",
+)  # fmt: skip
+
 trust_options = together(
     option("--ca-fingerprint", metavar="ALGORITHM:HEX", section=_TRUST,
            help="Trust the CA whose certificate has this fingerprint: sha256, sha512 or sha1. "
@@ -62,6 +73,7 @@ trust_options = together(
 
 protocol_options = together(
     profile_option,
+    require_option,
     option("--cipher", type=click.Choice(CIPHERS), section=_PROTOCOL,
            help="Encrypt with this cipher. Default: AES-128, or 3DES where the CA has no AES."),
     option("--digest", type=click.Choice(DIGESTS), section=_PROTOCOL,

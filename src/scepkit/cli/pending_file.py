@@ -18,13 +18,14 @@ from scepkit.cli.describe import pem
 from scepkit.cli.destination import Destination
 from scepkit.cli.failures import Unfit
 from scepkit.cli.passwords import read_input
+from scepkit.core.capabilities import Capability
 from scepkit.core.enrolment import Pending
 from scepkit.keys import write_file
 
 _LARGEST = 1024 * 1024
 _EXTRA = "cli"
 #: The options that a poll has to repeat.
-_REPEATED = ("cipher", "digest", "oaep", "accept_legacy_replies", "force_get")
+_REPEATED = ("cipher", "digest", "oaep", "require", "accept_legacy_replies", "force_get")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def read_pending(path: str) -> PendingFile:
             p12=_absolute(extra["p12"], place) if extra["p12"] else None,
             anchor=_certificate(extra["anchor"]),
             ra_certificates=tuple(_certificate(text) for text in extra["raCertificates"]),
-            options={name: extra["options"].get(name) for name in _REPEATED},
+            options=_options(extra["options"]),
             answered=extra["answered"] is True,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -113,6 +114,12 @@ def read_pending(path: str) -> PendingFile:
             hint="poll it with the library: scepkit.Pending.from_json",
             path=path,
         ) from None
+
+
+def _options(stored: dict[str, Any]) -> dict[str, Any]:
+    found = {name: stored.get(name) for name in _REPEATED}
+    found["require"] = [Capability(word).value for word in found["require"] or ()]
+    return found
 
 
 def _certificate(text: str) -> x509.Certificate:
