@@ -60,6 +60,7 @@ def test_these_names_are_exported() -> None:
         "HttpRequest",
         "HttpResponse",
         "HttpStatusError",
+        "HttpTransport",
         "InputError",
         "InsecureTrustOnFirstUse",
         "Issued",
@@ -85,8 +86,11 @@ def test_these_names_are_exported() -> None:
         "generate_key",
         "load_certificates",
         "load_key",
+        "read_key_file",
         "renewal_csr",
         "self_signed_requester",
+        "to_pkcs12",
+        "write_private_key",
     }
 
 

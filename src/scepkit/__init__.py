@@ -57,8 +57,15 @@ if TYPE_CHECKING:
         TransportError,
         TrustError,
     )
-    from scepkit.keys import generate_key, load_certificates, load_key
-    from scepkit.transport import AsyncTransport, HttpOptions, Transport
+    from scepkit.keys import (
+        generate_key,
+        load_certificates,
+        load_key,
+        read_key_file,
+        to_pkcs12,
+        write_private_key,
+    )
+    from scepkit.transport import AsyncTransport, HttpOptions, HttpTransport, Transport
     from scepkit.verifiers import AskOnConsole, Caching
 
 __version__ = "0.1.0"
@@ -106,8 +113,15 @@ _HOMES = {
         "TransportError",
         "TrustError",
     ),
-    "keys": ("generate_key", "load_certificates", "load_key"),
-    "transport": ("AsyncTransport", "HttpOptions", "Transport"),
+    "keys": (
+        "generate_key",
+        "load_certificates",
+        "load_key",
+        "read_key_file",
+        "to_pkcs12",
+        "write_private_key",
+    ),
+    "transport": ("AsyncTransport", "HttpOptions", "HttpTransport", "Transport"),
     "verifiers": ("AskOnConsole", "Caching"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -137,6 +151,7 @@ __all__ = [
     "HttpRequest",
     "HttpResponse",
     "HttpStatusError",
+    "HttpTransport",
     "InputError",
     "InsecureTrustOnFirstUse",
     "Issued",
@@ -162,8 +177,11 @@ __all__ = [
     "generate_key",
     "load_certificates",
     "load_key",
+    "read_key_file",
     "renewal_csr",
     "self_signed_requester",
+    "to_pkcs12",
+    "write_private_key",
 ]
 
 
