@@ -11,7 +11,6 @@ Rules of this file:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
@@ -20,13 +19,14 @@ from scepkit.core.ca_roles import check_recipient, find_leads, find_ras, notes_o
 from scepkit.core.chains import Facts, Link, anchor_link, grow, hang_fault, title
 from scepkit.core.trust import MAX_CERTIFICATES, CaOffer, anchor_facts, fingerprint
 from scepkit.errors import TrustError
+from scepkit.values import field, frozen
 
 _CLOCK_HINT = (
     "set the clock if it is wrong; if it is right, the CA's operator has to renew the certificate"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IgnoredCertificate:
     """A certificate of an offer that plays no part, and why."""
 
@@ -34,7 +34,7 @@ class IgnoredCertificate:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IssuedChain:
     """The issuers of a certificate that was found good.
 
@@ -49,7 +49,7 @@ class IssuedChain:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class CaCertificates:
     """The authenticated certificates of a CA and what each is for; made by `authenticate`.
 

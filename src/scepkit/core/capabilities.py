@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.http import printable
+from scepkit.values import frozen
 
 #: How a `Capabilities` came about: the server listed words ("announced"), sent nothing usable
 #: ("none"), a web page ("html"), an HTTP error ("http-error") or closed the connection ("closed").
@@ -51,7 +51,7 @@ _STRONGEST_DIGESTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Capabilities:
     """The capabilities of a CA.
 

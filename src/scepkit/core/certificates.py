@@ -7,7 +7,6 @@ are all that CMS asks for, so this file reads just those.  It decides nothing ab
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from scepkit.core import asn1
 from scepkit.errors import AlgorithmError, DecodeError
+from scepkit.values import field, frozen
 
 #: How CMS names a certificate: issuer (DER) and serial number, or a key identifier.
 Identifier: TypeAlias = tuple[bytes, int] | bytes
@@ -35,7 +35,7 @@ PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519
 _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
 
-@dataclass(frozen=True)
+@frozen
 class CertificateView:
     """A certificate as CMS sees it: `issuer`, `subject` and `spki` are DER."""
 

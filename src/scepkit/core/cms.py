@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -25,6 +24,7 @@ from scepkit.core.algorithms import Digest
 from scepkit.core.ber import to_der
 from scepkit.core.certificates import CertificateView, PrivateKey, read_identifier
 from scepkit.errors import AlgorithmError, DecodeError, SignatureError
+from scepkit.values import field, frozen
 
 ID_DATA = "1.2.840.113549.1.7.1"
 ID_SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -36,7 +36,7 @@ ID_MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 Attributes: TypeAlias = dict[str, list[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signer:
     """Who signs: a certificate, its private key, and certificates to send along (DER)."""
 
@@ -45,7 +45,7 @@ class Signer:
     chain: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignerInfo:
     """One signature of a SignedData (RFC 5652 section 5.3); every element as it was encoded.
 
@@ -68,7 +68,7 @@ class SignerInfo:
     unsigned_attrs: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignedMessage:
     """A SignedData that was read but not verified; nothing in it may be believed yet."""
 
@@ -79,7 +79,7 @@ class SignedMessage:
     signers: tuple[SignerInfo, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verified:
     """What a verified signature covers.
 
@@ -92,7 +92,7 @@ class Verified:
     digest: Digest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bundle:
     """Certificates and CRLs (DER) of a degenerate SignedData, in the order they came."""
 

@@ -11,7 +11,6 @@ a challengePassword as PrintableString and does not sign with SHA-1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -35,6 +34,7 @@ from scepkit.core.signed import (
 )
 from scepkit.core.strings import printable_or_utf8, text_value
 from scepkit.errors import DecodeError, InputError
+from scepkit.values import field, frozen
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -197,7 +197,7 @@ def renewal_csr(
 # ------------------------------------------------------------------ reading
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class ParsedCsr:
     """A certification request as it was received.
 

@@ -7,16 +7,16 @@ parts in the order they are written; each part is a list because ``+`` joins sev
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from scepkit.errors import InputError
+from scepkit.values import frozen
 
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
 # RFC 4514 section 2.4; blanks, # and = may be escaped anywhere (section 3).
 _ESCAPABLE = frozenset(' #=,+"\\<>;/')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """One ``type=value``.
 

@@ -7,7 +7,6 @@ challengePassword in it, so it may be stored in the clear.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
 
@@ -20,9 +19,10 @@ from scepkit.core.csr import ParsedCsr, self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.http import printable
 from scepkit.errors import FailInfo, InputError
+from scepkit.values import field, frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Requester:
     """Who asks: the certificate and key that sign requests and decrypt replies.
 
@@ -76,7 +76,7 @@ def self_signed_requester(
     return Requester(self_signed_certificate(csr, key, now=now), key)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Issued:
     """The CA issued the certificate.
 
@@ -95,7 +95,7 @@ class Issued:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rejected:
     """The CA refused.
 
@@ -131,7 +131,7 @@ def describe_failure(fail_info: FailInfo | int | None, text: str) -> str:
 _LONGEST_TEXT = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pending:
     """An enrolment that is under way: the CA has not decided, or its answer was lost.
 
@@ -248,7 +248,7 @@ _YEAR = 366 * 86400.0
 EnrolmentResult: TypeAlias = Issued | Pending | Rejected
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PollPolicy:
     """How often and how long to ask again; SCEP itself says nothing about it (G13).
 

@@ -13,7 +13,6 @@ Rules of this file:
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -21,6 +20,7 @@ from scepkit.core import algorithms, asn1, cbc, cms, key_transport
 from scepkit.core.algorithms import Cipher, KeyTransport
 from scepkit.core.certificates import CertificateView, PrivateKey
 from scepkit.errors import AlgorithmError, DecodeError, DecryptError
+from scepkit.values import field, frozen
 
 WHAT = "pkcsPKIEnvelope (EnvelopedData)"
 
@@ -36,14 +36,14 @@ _RECIPIENT_KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Password:
     """The challengePassword as the secret between requester and CA (RFC 8894 section 3.1)."""
 
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecryptionKey:
     """A private key and the certificate that names it in a RecipientInfo."""
 
@@ -51,7 +51,7 @@ class DecryptionKey:
     key: PrivateKey = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Envelope:
     """An EnvelopedData that was read but not decrypted; `recipients` are RecipientInfos (DER)."""
 
@@ -61,7 +61,7 @@ class Envelope:
     recipients: tuple[bytes, ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decrypted:
     """Decrypted content and how it was protected, so that an answer can use the same.
 
@@ -100,7 +100,7 @@ def read_envelope(data: bytes, *, allow_legacy: bool = False) -> Envelope:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvelopedData:
     """An EnvelopedData of any kind, by its parts.
 

@@ -19,7 +19,7 @@ and chains to the authenticated CA.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias, TypeVar, assert_never
 
@@ -76,11 +76,12 @@ from scepkit.errors import (
     TransportError,
     TrustError,
 )
+from scepkit.values import field, frozen
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wait:
     """Let `seconds` pass; `poll` is the number of the poll that follows, from 1."""
 
@@ -88,14 +89,14 @@ class Wait:
     poll: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyCa:
     """Ask the caller's verifier which of the offered certificates it vouches for."""
 
     offer: CaOffer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Started:
     """The request is about to leave; `pending` can resume it should the answer get lost."""
 
@@ -107,7 +108,7 @@ Answer: TypeAlias = HttpResponse | datetime | x509.Certificate | None
 Flow: TypeAlias = Generator[Step, Answer, T]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preferences:
     """What the caller wants otherwise than announced; None means "as the CA announces".
 
@@ -128,7 +129,7 @@ class Preferences:
     ra_certificates: tuple[x509.Certificate, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownCa:
     """A CA whose certificates were authenticated and whose capabilities are known."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import quote, unquote, unquote_to_bytes
@@ -18,6 +17,7 @@ from scepkit.core.url import Endpoint as Endpoint
 from scepkit.core.url import parse_endpoint as parse_endpoint
 from scepkit.core.url import shown_url as shown_url
 from scepkit.errors import DecodeError, InputError
+from scepkit.values import frozen
 
 #: Largest response body accepted by default, in bytes.
 MAX_RESPONSE = 1024 * 1024
@@ -34,7 +34,7 @@ _EXCERPT_LENGTH = 200
 _PAGE_PREFIX = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class HttpRequest:
     """One HTTP request, ready to be sent.
 
@@ -60,7 +60,7 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {shown_url(self.url)} body={len(self.body)} bytes>"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class HttpResponse:
     """What a server answered, whatever its status.
 

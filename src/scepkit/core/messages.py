@@ -19,7 +19,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import TypeAlias, assert_never
@@ -37,6 +36,7 @@ from scepkit.errors import (
     ReplyMismatchError,
     SignatureError,
 )
+from scepkit.values import field, frozen
 
 #: RFC 8894 section 3.2.1.5 wants 16 bytes; we read what old clients send (Q23).
 NONCE_BYTES = 16
@@ -96,21 +96,21 @@ _STATUSES = {str(int(one)): one for one in PkiStatus}
 # ------------------------------------------------------------------ messageData
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PkcsReq:
     """A certificate request in PKCS#10 DER (RFC 8894 section 3.3.1)."""
 
     csr: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RenewalReq:
     """A PKCS#10 request (DER) authenticated by an existing certificate (section 3.3.1)."""
 
     csr: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CertPoll:
     """Whose request to ask about: both are Names in DER (RFC 8894 section 3.3.3)."""
 
@@ -118,7 +118,7 @@ class CertPoll:
     subject: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GetCert:
     """Which certificate is wanted: issuer is a Name in DER (RFC 8894 section 3.3.4)."""
 
@@ -126,7 +126,7 @@ class GetCert:
     serial_number: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GetCrl:
     """For which certificate the CRL is wanted: issuer is a Name in DER (section 3.3.4)."""
 
@@ -190,7 +190,7 @@ def decode_data(message_type: MessageType, content: bytes) -> MessageData:
 # ------------------------------------------------------------------ replies as values
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Success:
     """SUCCESS: certificates and CRLs in DER, in the order they came (section 3.3.2.1)."""
 
@@ -198,7 +198,7 @@ class Success:
     crls: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """FAILURE (RFC 8894 section 3.3.2.2).
 
@@ -210,7 +210,7 @@ class Failure:
     fail_info_text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StillPending:
     """PENDING (RFC 8894 section 3.3.2.3)."""
 
@@ -218,7 +218,7 @@ class StillPending:
 CertRep: TypeAlias = Success | Failure | StillPending
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Protection:
     """How a message is protected.  A None key transport means: by password."""
 
@@ -378,7 +378,7 @@ def _mismatch(name: str, expected: str, found: str | None) -> ReplyMismatchError
 # ------------------------------------------------------------------ the CA's side
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A request whose signature was verified with the certificate it came with.
 
@@ -397,7 +397,7 @@ class Request:
     content: bytes | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DecryptedRequest:
     """What a request asks for, and how it was protected."""
 

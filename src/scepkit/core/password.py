@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 from scepkit.core import algorithms, asn1, cbc
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.errors import AlgorithmError
+from scepkit.values import field, frozen
 
 #: What we write for PBKDF2; OWASP's figure for HMAC-SHA-256 would cost a server 200 ms a request,
 #: and challenges are random, so this follows G11.
@@ -42,7 +42,7 @@ _HMACS = {
 _VERSION_0 = b"\x02\x01\x00"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PasswordRecipient:
     """A PasswordRecipientInfo: `derivation` is encoded ([0], or b""), as is `key_encryption`."""
 
@@ -51,7 +51,7 @@ class PasswordRecipient:
     encrypted_key: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Pbkdf2:
     salt: bytes
     iterations: int

@@ -7,16 +7,16 @@ with it.  The rule of this file: it knows labels and base64, not what is inside.
 from __future__ import annotations
 
 import binascii
-from dataclasses import dataclass, field
 
 from scepkit.errors import DecodeError
+from scepkit.values import field, frozen
 
 _BEGIN = b"-----BEGIN "
 _END = b"-----END "
 _DASHES = b"-----"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PemBlock:
     """One block of a PEM file.
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from cryptography import x509
@@ -23,6 +22,7 @@ from scepkit.core.algorithms import Digest, digest_named
 from scepkit.core.chains import Facts, issue_fault, title
 from scepkit.core.http import shown_url
 from scepkit.errors import InputError, TrustError
+from scepkit.values import frozen
 
 #: Most certificates that an offer may have.  The sets of real CAs have one to six.
 MAX_CERTIFICATES = 100
@@ -30,7 +30,7 @@ MAX_CERTIFICATES = 100
 _NAMED_IN_TEXT = 10
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CaOffer:
     """The certificates that came in answer to GetCACert, in the order they came.
 

@@ -8,17 +8,17 @@ one that people may see.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 from scepkit.errors import InputError
+from scepkit.values import frozen
 
 #: The path of a URL that has none (RFC 8894 section 4.1).
 DEFAULT_PATH = "/cgi-bin/pkiclient.exe"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Endpoint:
     """The address of a SCEP service, checked and normalised; made by `parse_endpoint`.
 

@@ -7,7 +7,7 @@ decryption is `envelope`'s own, with its legacy switch on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from cryptography import x509
 
@@ -21,6 +21,7 @@ from scepkit.core.inspect.values import EnvelopeInfo, Oddity, RecipientInfo
 from scepkit.core.password import ID_PWRI_KEK
 from scepkit.core.password import read_recipient as read_password_recipient
 from scepkit.errors import AlgorithmError, DecodeError, DecryptError, ProtocolError
+from scepkit.values import field, frozen
 
 _KEY_TRANSPORT, _PASSWORD = 0x30, 0xA3
 _KINDS = {
@@ -157,7 +158,7 @@ def check_recipient(
 # ------------------------------------------------------------------ decrypting
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """What came of decrypting; `outcome` is NOT_TRIED, DONE, or the reason."""
 

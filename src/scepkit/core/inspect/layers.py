@@ -7,7 +7,7 @@ the layer around it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from cryptography import x509
 
@@ -18,13 +18,14 @@ from scepkit.core.inspect.attributes import names_scep, read_attributes
 from scepkit.core.inspect.values import CertificateInfo, CrlInfo, Inspection, Oddity, QueryInfo
 from scepkit.core.inspect.wrapping import to_der_element
 from scepkit.errors import DecodeError, ProtocolError
+from scepkit.values import field, frozen
 
 _SEQUENCE, _SET, _INTEGER, _BIT_STRING, _OID = 0x30, 0x31, 0x02, 0x03, 0x06
 _CONTEXT_0, _CONTEXT_1 = 0xA0, 0xA1
 _TIMES = (0x17, 0x18)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Secrets:
     """What to decrypt with; any of them may be missing."""
 

@@ -6,11 +6,12 @@ escapes them); a field is None, "" or () when the message lacks it; no secret is
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
+from scepkit.values import field, frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Oddity:
     """Something that is not as RFC 8894 would have it, or that peers are known to trip over.
 
@@ -24,7 +25,7 @@ class Oddity:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Code:
     """A number that SCEP sends as decimal text.
 
@@ -37,7 +38,7 @@ class Code:
     number: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CertificateInfo:
     """A certificate; `key` is its kind and size, such as ``RSA 2048``.
 
@@ -65,7 +66,7 @@ class CertificateInfo:
     spki: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CrlInfo:
     """A certificate revocation list; `entries` is how many certificates it names."""
 
@@ -77,7 +78,7 @@ class CrlInfo:
     der: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CsrInfo:
     """A PKCS#10 request.  The challengePassword itself is not kept.
 
@@ -96,7 +97,7 @@ class CsrInfo:
     spki: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class QueryInfo:
     """messageData of CertPoll (issuer, subject), GetCert and GetCRL (issuer, serial number)."""
 
@@ -105,7 +106,7 @@ class QueryInfo:
     serial_number: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ScepAttributes:
     """The signed attributes of a pkiMessage (RFC 8894 section 3.2.1).
 
@@ -125,7 +126,7 @@ class ScepAttributes:
     others: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SignatureInfo:
     """The signature of a SignedData.
 
@@ -147,7 +148,7 @@ class SignatureInfo:
     signer_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RecipientInfo:
     """One recipient of an EnvelopedData.
 
@@ -162,7 +163,7 @@ class RecipientInfo:
     recipient: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class EnvelopeInfo:
     """An EnvelopedData.
 
@@ -179,7 +180,7 @@ class EnvelopeInfo:
     message_data: bytes | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inspection:
     """One layer of a message, with the layer in it.
 

@@ -7,18 +7,18 @@ message at all ends in a `DecodeError` that says what it is instead.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from scepkit.core import http, pem
 from scepkit.core.ber import first_element
 from scepkit.core.inspect.values import Oddity
 from scepkit.errors import DecodeError
+from scepkit.values import field, frozen
 
 _SEQUENCE = b"\x30"
 _MESSAGE_PARAMETER = re.compile(rb"[?&]message=([^&\s\"']+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unwrapped:
     """The binary form of what was given.
 
