@@ -171,3 +171,30 @@ def second_transaction(store: Store, operation_id: int, der: bytes, now: int = N
         return found.der
 
     return store.write(publish)
+
+
+# Rows that one transaction wrote of which only a part is there.
+_BROKEN_PROMISES = """
+    SELECT 'used challenge without operation' FROM challenge
+        WHERE uses_left = 0 AND NOT EXISTS (
+            SELECT 1 FROM operation WHERE challenge_id = challenge.id)
+    UNION ALL SELECT 'operation with unused challenge' FROM operation
+        JOIN challenge ON challenge.id = challenge_id WHERE uses_left = 1
+    UNION ALL SELECT 'operation without reservation' FROM operation
+        WHERE NOT EXISTS (SELECT 1 FROM certificate WHERE operation_id = operation.id)
+    UNION ALL SELECT 'issued without certificate' FROM operation
+        JOIN certificate ON operation_id = operation.id
+        WHERE (operation.state = 'issued') <> (certificate.state = 'issued')
+    UNION ALL SELECT 'issued without message' WHERE
+        (SELECT count(*) FROM operation WHERE state = 'issued') <> (SELECT count(*) FROM outbox)
+    UNION ALL SELECT 'operation without audit' FROM operation
+        WHERE NOT EXISTS (SELECT 1 FROM audit WHERE action = 'request.allow'
+            AND object = 'operation:' || operation.id)
+    UNION ALL SELECT 'alias without operation' WHERE
+        (SELECT count(*) FROM operation) <> (SELECT count(*) FROM transaction_alias)
+"""
+
+
+def broken_promises(store: Store) -> list[str]:
+    """What is half there of the transactions above, in words."""
+    return [words for (words,) in store.read(lambda tx: tx.all(_BROKEN_PROMISES))]

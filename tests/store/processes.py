@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterable
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from typing import Any
@@ -59,3 +60,8 @@ def begun(work: Callable[..., None], *arguments: Any) -> BaseProcess:
     process = _CONTEXT.Process(target=work, args=arguments, daemon=True)
     process.start()
     return process
+
+
+def pipe() -> tuple[Connection, Connection]:
+    """A connection to read from here and one to write to from another process."""
+    return _CONTEXT.Pipe(duplex=False)
