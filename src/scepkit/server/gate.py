@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from scepkit.core.messages import MessageType
 from scepkit.errors import FailInfo
@@ -46,6 +47,7 @@ from scepkit.server.webhook import Webhook
 NOT_AUTHORISED = "the request is not authorised"
 WRONG_CHALLENGE = "the challengePassword is not valid"
 NOT_ITS_KEY = "the request is not signed with the key it is for"
+_A_PERSON_DECIDES = RenewalPolicy(window=timedelta(days=36_500))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +136,12 @@ def _renewal(
     authorities: Mapping[str, Authority],
     own: Authority,
 ) -> Decision:
+    if who.renewal is None and not who.manual:
+        return Deny("renewals are not allowed here", NO_RENEWAL)
     issued_by = next(
         name for name, one in authorities.items() if one.with_id(renews.row.ca_id) is not None
     )
-    policy = who.renewal or RenewalPolicy()
+    policy = who.renewal or _A_PERSON_DECIDES
     refused = auth_renewal.refusal(request, renews, policy, own, issued_by)
     if refused is not None:
         return refused
@@ -152,9 +156,7 @@ def _renewal(
                 pass
     if who.renewal is not None:
         return Allow("renewal", renews=renews)
-    if who.manual:
-        return Hold("a renewal, which a person decides here", renews=renews)
-    return Deny("renewals are not allowed here", NO_RENEWAL)
+    return Hold("a renewal, which a person decides here", renews=renews)
 
 
 def _known_challenge(request: EnrolRequest, seen: Seen, who: Authorisers) -> Answer:

@@ -7,12 +7,14 @@ reply = world.ask(device.request(challenge=secret))
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.ca import CaIssuer, CertificateProfile
 from scepkit.core import messages
@@ -31,7 +33,6 @@ from scepkit.core.messages import (
     StillPending,
     Success,
 )
-from scepkit.server import offers
 from scepkit.server.auth_challenge import ChallengePolicy, new_challenge
 from scepkit.server.deployment import Deployment, ServedProfile
 from scepkit.server.gate import Authorisers
@@ -47,6 +48,7 @@ from tests import pki
 NOW = pki.NOW
 DAY = timedelta(days=1)
 PEPPER = Pepper(b"p" * 32)
+PROTECTION = Protection()
 CHALLENGED = Authorisers(challenge=ChallengePolicy())
 
 
@@ -187,8 +189,6 @@ class World:
         issuer = self.authority.active.issuer
         assert issuer is not None
         crl = issuer.make_crl([], 1, self.now)
-        from cryptography.hazmat.primitives.serialization import Encoding
-
         der = crl.public_bytes(Encoding.DER)
         now = milliseconds(self.now)
         row = Crl(self.authority.active.ca_id, 1, now, now + 86_400_000, 0, der)
@@ -232,8 +232,6 @@ class Device:
     def csr(self, challenge: str | None = None, **options: Any) -> bytes:
         """A request in DER."""
         csr = build_csr(self.key, self.name, challenge=challenge, **options)
-        from cryptography.hazmat.primitives.serialization import Encoding
-
         return csr.public_bytes(Encoding.DER)
 
     def signer(self) -> Signer:
@@ -274,7 +272,7 @@ class Device:
         transaction_id: str = "",
         nonce: bytes = b"",
         signer: Signer | None = None,
-        protection: Protection = Protection(),
+        protection: Protection = PROTECTION,
         recipient: CertificateView | Password | None = None,
         decrypt_with: Password | None = None,
     ) -> Message:
@@ -332,12 +330,13 @@ def rows(store: Store, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
     return store.read(lambda tx: tx.all(sql, parameters))
 
 
+def count(store: Store, table: str) -> int:
+    """How many rows a table has."""
+    ((number,),) = rows(store, f"SELECT count(*) FROM {table}")  # noqa: S608
+    return int(number)
+
+
 def audited(store: Store) -> list[tuple[str, Mapping[str, Any]]]:
     """The audit trail: actions with their details."""
-    import json
-
     found = rows(store, "SELECT action, detail FROM audit ORDER BY seq")
     return [(action, json.loads(detail)) for action, detail in found]
-
-
-__all__ = ["offers"]
