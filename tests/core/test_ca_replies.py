@@ -201,7 +201,8 @@ def test_any_body_gives_certificates_or_a_decode_error(
 
 def current(*identities: pki.Identity, ras: tuple[pki.Identity, ...] = ()) -> CaCertificates:
     offer = CaOffer("http://ca.test", None, certificates(*identities))
-    return authenticate(offer, identities[-1].certificate, NOW, ra_certificates=certificates(*ras))
+    named = certificates(*ras) or None
+    return authenticate(offer, identities[-1].certificate, NOW, ra_certificates=named)
 
 
 CURRENT = current(ROOT)
@@ -378,7 +379,7 @@ def _recorded(name: str, *, named: bool = True) -> tuple[bytes, CaCertificates, 
         CaOffer("http://ca.test", None, offered),
         server.ca_certificate,
         RECORDED,
-        ra_certificates=offered[:1] if named else (),
+        ra_certificates=offered[:1] if named else None,
     )
     return step.response.wire, known, server.next_ca_certificate
 

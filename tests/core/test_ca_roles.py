@@ -150,6 +150,27 @@ def test_beside_named_ras_no_other_certificate_is_one() -> None:
     assert reason(found, quiet) == "it is not one of the RA certificates named"
 
 
+def test_a_ca_that_is_said_to_have_no_ra_has_none() -> None:
+    agent = pki.ra(ROOT)
+    found = authenticated(ROOT, agent, ROOT, ra_certificates=())
+    assert (found.ca, found.recipient) == (ROOT.certificate, ROOT.certificate)
+    assert found.signers == found.rollover_signers == (ROOT.certificate,)
+    assert reason(found, agent) == "this CA is said to have no RA"
+    assert not found.notes
+
+
+def test_an_ra_that_is_said_not_to_be_one_is_named_when_nobody_else_can_be_encrypted_to() -> None:
+    root = pki.root("ec256-a")
+    with pytest.raises(TrustError, match="said to have no RA"):
+        authenticated(root, pki.ra(root), root, ra_certificates=())
+
+
+def test_a_pinned_ra_stays_one_where_there_is_said_to_be_none() -> None:
+    agent = pki.ra(ROOT)
+    found = authenticated(agent, agent, ROOT, ra_certificates=())
+    assert found.recipient == agent.certificate
+
+
 def test_a_named_ra_may_have_any_issuer_and_issues_nothing() -> None:
     alone = pki.self_signed("RA", "rsa3072")
     below = pki.ra(alone)

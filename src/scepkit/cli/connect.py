@@ -117,12 +117,18 @@ def read_preferences(options: Options) -> Preferences:
     )
 
 
-def _ra_certificates(options: Options) -> tuple[x509.Certificate, ...]:
-    # A poll has the certificates themselves, from its file.
-    stored: tuple[x509.Certificate, ...] = options.get("ra_certificates", ())
-    return stored + tuple(
-        certificate for path in options.get("ra_certs", ()) for certificate in _certificates(path)
-    )
+def _ra_certificates(options: Options) -> tuple[x509.Certificate, ...] | None:
+    """The RA's certificates, () when it has no RA, None when nothing is said."""
+    if "ra_certificates" in options:
+        # A poll has the certificates themselves, from its file.
+        stored: tuple[x509.Certificate, ...] | None = options["ra_certificates"]
+        return stored
+    paths = options.get("ra_certs", ())
+    if options.get("no_ra"):
+        if paths:
+            raise click.UsageError("--ra-cert and --no-ra exclude each other")
+        return ()
+    return tuple(one for path in paths for one in _certificates(path)) or None
 
 
 def _certificates(path: str) -> tuple[x509.Certificate, ...]:

@@ -69,6 +69,8 @@ trust_options = together(
     option("--ra-cert", "ra_certs", metavar="FILE", multiple=True, section=_TRUST,
            help="Of what the server offers, take only the certificates in FILE as its RA's; for "
                 "an RA whose certificate does not say that it is one."),
+    option("--no-ra", is_flag=True, section=_TRUST,
+           help="The CA has no RA: take none of what the server offers for one."),
 )  # fmt: skip
 
 protocol_options = together(

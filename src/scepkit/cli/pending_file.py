@@ -38,7 +38,8 @@ class PendingFile:
         signer_key: the file with the key that signed the request and has to sign the polls.
         p12: the PKCS #12 file that is wanted too, or None.
         anchor: the CA certificate that was trusted when the request was sent.
-        ra_certificates: the RA certificates that were named then.
+        ra_certificates: the RA certificates that were named then, perhaps none; None when nothing
+            was said.
         options: protocol options of then.
         answered: the CA said PENDING; False when its answer was lost.
     """
@@ -48,7 +49,7 @@ class PendingFile:
     signer_key: str
     p12: str | None
     anchor: x509.Certificate
-    ra_certificates: tuple[x509.Certificate, ...]
+    ra_certificates: tuple[x509.Certificate, ...] | None
     options: Mapping[str, Any]
     answered: bool
 
@@ -60,7 +61,7 @@ def write_pending(path: str, stored: PendingFile) -> None:
         OSError: it cannot be written.
     """
     place = os.path.dirname(os.path.abspath(path))
-    where = stored.destination
+    where, agents = stored.destination, stored.ra_certificates
     document: dict[str, Any] = json.loads(stored.pending.to_json())
     document[_EXTRA] = {
         "answered": stored.answered,
@@ -72,7 +73,7 @@ def write_pending(path: str, stored: PendingFile) -> None:
         "signerKey": _relative(stored.signer_key, place),
         "p12": _relative(stored.p12, place),
         "anchor": pem(stored.anchor),
-        "raCertificates": [pem(certificate) for certificate in stored.ra_certificates],
+        "raCertificates": None if agents is None else [pem(agent) for agent in agents],
         "options": {name: stored.options.get(name) for name in _REPEATED},
     }
     write_file(path, (json.dumps(document, indent=2) + "\n").encode(), force=True)
@@ -91,6 +92,7 @@ def read_pending(path: str) -> PendingFile:
     place = os.path.dirname(os.path.abspath(path))
     try:
         extra = json.loads(data)[_EXTRA]
+        agents = extra["raCertificates"]
         return PendingFile(
             pending=pending,
             destination=Destination(
@@ -103,7 +105,7 @@ def read_pending(path: str) -> PendingFile:
             signer_key=_absolute(extra["signerKey"], place),
             p12=_absolute(extra["p12"], place) if extra["p12"] else None,
             anchor=_certificate(extra["anchor"]),
-            ra_certificates=tuple(_certificate(text) for text in extra["raCertificates"]),
+            ra_certificates=None if agents is None else tuple(map(_certificate, agents)),
             options=_options(extra["options"]),
             answered=extra["answered"] is True,
         )

@@ -113,7 +113,7 @@ def authenticate(
     anchor: x509.Certificate,
     now: datetime,
     *,
-    ra_certificates: Sequence[x509.Certificate] = (),
+    ra_certificates: Sequence[x509.Certificate] | None = None,
 ) -> CaCertificates:
     """Keep of an offer what the anchor stands for, and say what each certificate is for.
 
@@ -124,8 +124,9 @@ def authenticate(
 
     :param anchor: what a `CaVerifier` returned.
     :param now: the time (aware) at which certificates must be valid.
-    :param ra_certificates: the RA certificates, known to the caller from somewhere safe.  When
-        given, those of them that are offered are the only RAs, whoever issued them.
+    :param ra_certificates: the RA certificates, known to the caller from somewhere safe: those of
+        them that are offered are the only RAs, whoever issued them.  With none in it, there is no
+        RA.  None: by the rule above.
     :raises TrustError: the anchor is not a certificate, has nothing to do with the offer or cannot
         be used; a certificate that is needed is out of date; or there is none to encrypt to.
     """
@@ -154,7 +155,7 @@ def authenticate(
     certain = tuple(
         link.certificate
         for link in in_date
-        if link is top or link.certificate in ra_certificates or says_ra(link.facts)
+        if link is top or link.certificate in (ra_certificates or ()) or says_ra(link.facts)
     )
     return CaCertificates(
         anchor=anchor,

@@ -39,16 +39,20 @@ NAME_THE_RA = (
 )
 
 
+_NOT_NAMED = "it is not one of the RA certificates named"
+_NO_RA = "this CA is said to have no RA"
+
+
 def find_ras(
     offer: CaOffer,
     top: Link,
     links: dict[x509.Certificate, Link],
-    named: Sequence[x509.Certificate],
+    named: Sequence[x509.Certificate] | None,
 ) -> tuple[list[Link], list[tuple[Link, str]]]:
     """The RAs in the order offered, and the end entities that are none, with the reason.
 
     :param links: what hangs below `top`.
-    :param named: the RAs according to the caller, or nothing.
+    :param named: the RAs according to the caller, perhaps none; None when he does not say.
     :raises TrustError: none of those named is offered, or one cannot be used.
     """
     refused: list[tuple[Link, str]] = []
@@ -70,8 +74,8 @@ def find_ras(
             continue
         if link is top:
             ras.append(link)
-        elif named:
-            refused.append((link, "it is not one of the RA certificates named"))
+        elif named is not None:
+            refused.append((link, _NOT_NAMED if named else _NO_RA))
         elif reason := _no_ra(link.facts):
             refused.append((link, reason))
         else:

@@ -117,7 +117,8 @@ class Preferences:
         post: True or False forces POST or GET for PKIOperation.
         accept_legacy_replies: read single DES and MD5 in replies (Q37, Q38); never sent.
         required: capabilities without which nothing is sent (RFC 8894 section 7.5).
-        ra_certificates: certificates to take as this CA's RA whatever their extended key usage.
+        ra_certificates: the only certificates to take as this CA's RA, whatever their extended key
+            usage; () when it has no RA.  None: those that look like an RA's (`authenticate`).
     """
 
     cipher: Cipher | None = None
@@ -126,7 +127,7 @@ class Preferences:
     post: bool | None = None
     accept_legacy_replies: bool = False
     required: frozenset[Capability] = frozenset()
-    ra_certificates: tuple[x509.Certificate, ...] = ()
+    ra_certificates: tuple[x509.Certificate, ...] | None = None
 
 
 @frozen
