@@ -52,6 +52,32 @@ class ScepCommand(click.Command):
         write_example(formatter, self.example)
 
 
+class ScepGroup(click.Group):
+    """Commands under one name; its help ends with an example."""
+
+    def __init__(self, *args: Any, example: str, **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.example = example
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of their declaration."""
+        return list(self.commands)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        write_example(formatter, self.example)
+
+
+def group(name: str, *, help: str, example: str) -> ScepGroup:
+    """A name for several commands; they are added with its `add_command`."""
+    return ScepGroup(
+        name,
+        help=help,
+        example=example,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+
+
 def write_example(formatter: click.HelpFormatter, example: str) -> None:
     """Write the section that ends every help."""
     with formatter.section("Example"):
@@ -83,8 +109,10 @@ def together(*decorators: Decorator) -> Decorator:
     return apply
 
 
-def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """Declare a command.
+def command(
+    name: str, *, example: str, within: click.Group | None = None
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """Declare a command, perhaps as one of a group.
 
     The function gets an `Output` as its first argument, then its arguments and options by name.
     What it returns is the exit code; None is 0.
@@ -104,7 +132,7 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
         # Click reads this list from its end: what all commands have comes last in the help.
         decorated: Any = output_options(start)
         decorated.__click_params__ += getattr(function, "__click_params__", [])
-        return click.command(
+        made = click.command(
             name,
             cls=ScepCommand,
             example=example,
@@ -113,6 +141,9 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.
                 "max_content_width": 100,
             },
         )(decorated)
+        if within is not None:
+            within.add_command(made)
+        return made
 
     return declare
 

@@ -72,7 +72,11 @@ def subject_text(certificate: x509.Certificate) -> str:
 
 def key_text(certificate: x509.Certificate) -> str:
     """Kind and size of the certificate's key, such as ``RSA 2048``."""
-    key = _try(certificate.public_key, None)
+    return public_key_text(_try(certificate.public_key, None))
+
+
+def public_key_text(key: object) -> str:
+    """Kind and size of a public key, such as ``RSA 2048``."""
     match key:
         case None:
             return _UNREADABLE

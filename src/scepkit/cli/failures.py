@@ -17,6 +17,7 @@ from scepkit.cli.output import stderr_line, write_json
 from scepkit.errors import (
     AlgorithmError,
     ConfigError,
+    ConfigErrors,
     DecodeError,
     DecryptError,
     FailInfo,
@@ -115,9 +116,13 @@ def report(error: BaseException, *, as_json: bool) -> ExitCode:
     code, description = describe(error)
     if as_json:
         write_json({"error": description})
-    stderr_line(description["message"], alarming=True)
-    if description["hint"]:
-        stderr_line(f"hint: {description['hint']}")
+    told = [(description["message"], description["hint"])]
+    if isinstance(error, ConfigErrors):
+        told = [(str(one), one.hint) for one in error.errors]
+    for message, hint in told:
+        stderr_line(message, alarming=True)
+        if hint:
+            stderr_line(f"hint: {hint}")
     return code
 
 
@@ -156,6 +161,10 @@ def _evidence(error: ScepError) -> dict[str, Any]:
             found[name] = list(value) if isinstance(value, tuple) else value
     if isinstance(error, TransportError):
         found["reason"] = error.kind
+    if isinstance(error, ConfigErrors):
+        found["errors"] = [
+            {"path": one.path, "problem": one.problem, "hint": one.hint} for one in error.errors
+        ]
     if isinstance(error, RequestRejectedError):
         found["failInfo"] = fail_info_name(error.fail_info)
     return found

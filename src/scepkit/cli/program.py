@@ -32,9 +32,29 @@ COMMANDS = {
     "inspect": ("scepkit.cli.inspect:inspect", "Decode a SCEP message, and say what is odd in it."),
     "completion": ("scepkit.cli.completion:completion", "Print a shell completion script."),
 }
+# The same for those who run a CA; the modules are loaded by no command above.
+SERVER_COMMANDS = {
+    "init": ("scepkit.cli.server.init:init", "Make a CA: keys, configuration and database."),
+    "serve": ("scepkit.cli.server.serve:serve", "Run a CA's server."),
+    "check-config": (
+        "scepkit.cli.server.check:check_config",
+        "Say what is wrong with a configuration, and what it does.",
+    ),
+    "challenge": ("scepkit.cli.server.challenge:challenge", "Hand out one-time challenges."),
+    "requests": ("scepkit.cli.server.requests:requests", "Find, approve and reject requests."),
+    "certs": ("scepkit.cli.server.certs:certs", "Find, revoke and export certificates."),
+    "crl": ("scepkit.cli.server.crl:crl", "Make a CRL, or look at the newest."),
+    "ca": ("scepkit.cli.server.rollover:ca", "Roll a CA over to its successor."),
+    "ra": ("scepkit.cli.server.ra:ra", "Make an RA's next key and certificate."),
+    "audit": ("scepkit.cli.server.audit:audit", "Read and verify the audit trail."),
+    "backup": ("scepkit.cli.server.backup:backup", "Copy the database of a server into a file."),
+    "restore": ("scepkit.cli.server.backup:restore", "Fill an empty database from a backup."),
+}
 ALIASES = {"enroll": "enrol"}
+# `scepkit crl URL` asks a server, `scepkit crl make` is for who runs it: the next word decides.
+SHARED = {"crl": ("make", "show"), "ca": ("rollover",)}
 
-_HELP = """Obtain, poll for, renew and look up certificates over SCEP (RFC 8894).
+_HELP = """Obtain, poll for, renew and look up certificates over SCEP (RFC 8894); be their CA.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done or nothing to do, 2 wrong
 usage, 3 pending, 4 refused by the CA, 5 server not reached, 6 trust or signature failure, 7 key
@@ -53,24 +73,33 @@ class Program(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of use."""
-        return list(COMMANDS)
+        return list({**COMMANDS, **SERVER_COMMANDS})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command called `cmd_name`, if there is one."""
-        entry = COMMANDS.get(ALIASES.get(cmd_name, cmd_name))
-        if entry is None:
-            return None
-        from importlib import import_module
+        name = ALIASES.get(cmd_name, cmd_name)
+        entry = COMMANDS.get(name) or SERVER_COMMANDS.get(name)
+        return None if entry is None else _loaded(entry[0])
 
-        module, _, name = entry[0].partition(":")
-        loaded = getattr(import_module(module), name)
-        assert isinstance(loaded, click.Command)
-        return loaded
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the words are for."""
+        if len(args) > 1 and is_for_the_server(args[0], args[1]):
+            return args[0], _loaded(SERVER_COMMANDS[args[0]][0]), args[1:]
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the summaries without importing the commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+        with formatter.section("Commands for who runs a CA"):
+            formatter.write_dl(
+                [
+                    (f"{name} {'|'.join(SHARED.get(name, ()))}".strip(), summary)
+                    for name, (_, summary) in SERVER_COMMANDS.items()
+                ]
+            )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """End the help with an example."""
@@ -82,10 +111,24 @@ class Program(click.Group):
 
         names = [
             CompletionItem(name, help=summary)
-            for name, (_, summary) in COMMANDS.items()
+            for name, (_, summary) in {**SERVER_COMMANDS, **COMMANDS}.items()
             if name.startswith(incomplete)
         ]
         return names + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def is_for_the_server(name: str, word: str) -> bool:
+    """Whether a command of both sides, followed by this word, is the server's."""
+    return word in SHARED.get(name, ())
+
+
+def _loaded(home: str) -> click.Command:
+    from importlib import import_module
+
+    module, _, name = home.partition(":")
+    loaded = getattr(import_module(module), name)
+    assert isinstance(loaded, click.Command)
+    return loaded
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, value: bool) -> None:

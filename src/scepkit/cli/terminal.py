@@ -45,6 +45,17 @@ def ask_secret(question: str) -> str:
     return getpass(f"scepkit: {question}: ")
 
 
+def ask(question: str, default: str) -> str:
+    """Ask on the terminal; an empty answer, or none, is `default`."""
+    with terminal() as streams:
+        if streams is None:
+            return default
+        reader, writer = streams
+        writer.write(f"scepkit: {question} [{printable(default)}]: ")
+        writer.flush()
+        return reader.readline().strip() or default
+
+
 class Progress:
     """One line on stderr that is written over and over, and gone at the end.
 

@@ -1,0 +1,181 @@
+"""Rows of the database as tables for people and as JSON for programs.
+
+The rules of this file: the names in JSON are those of the client's commands where the thing is the
+same (`scepkit.cli.describe`); a time is RFC 3339 in UTC; a page of a list says how to get the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from scepkit.cli.describe import rfc3339
+from scepkit.cli.output import Output, printable
+from scepkit.server.naming import Binding
+from scepkit.store.rows import moment
+
+if TYPE_CHECKING:
+    from scepkit.store.rows import AuditRow, Ca, Certificate, Challenge, Crl, Operation
+
+    HasId = Certificate | Challenge | Operation
+
+_GAP = "  "
+EMPTY = "-"
+
+#: RFC 5280's CRLReason, by number; 7 is not used.
+REASONS = {
+    0: "unspecified",
+    1: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+
+
+def table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows under a heading, the columns under each other."""
+    lines = [list(heading), *([printable(cell) or EMPTY for cell in row] for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(heading))]
+    return "".join(
+        _GAP.join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        + "\n"
+        for line in lines
+    )
+
+
+def more(out: Output, following: object, option: str = "--before") -> None:
+    """Say how the next page is to be had."""
+    if following is not None:
+        out.note(f"there may be more: {option} {following} shows the next ones")
+
+
+def last_of(rows: Sequence[HasId], limit: int) -> int | None:
+    """What `--before` takes for the next page, or None when this is the last."""
+    return rows[-1].id if len(rows) == limit else None
+
+
+def when(milliseconds: int | None) -> str:
+    """A stored time for people; "" for none."""
+    return "" if milliseconds is None else rfc3339(moment(milliseconds))
+
+
+def time_or_none(milliseconds: int | None) -> str | None:
+    """A stored time for JSON."""
+    return None if milliseconds is None else rfc3339(moment(milliseconds))
+
+
+# ------------------------------------------------------------------ rows as JSON
+
+
+def challenge_values(row: Challenge, now: int) -> dict[str, Any]:
+    """What ``--json`` says of a challenge."""
+    bound = Binding.from_json(row.bind)
+    return {
+        "id": row.id,
+        "profile": row.profile,
+        "state": challenge_state(row, now),
+        "label": row.label,
+        "subject": bound.subject,
+        "subjectAltName": None if bound.san is None else list(bound.san),
+        "uses": row.uses,
+        "usesLeft": row.uses_left,
+        "expires": time_or_none(row.expires_at),
+        "revoked": time_or_none(row.revoked_at),
+        "created": time_or_none(row.created_at),
+        "createdBy": row.created_by,
+    }
+
+
+def challenge_state(row: Challenge, now: int) -> str:
+    """``usable``, or why not."""
+    if row.revoked_at is not None:
+        return "revoked"
+    if not row.uses_left:
+        return "used"
+    return "usable" if row.expires_at > now else "expired"
+
+
+def request_values(row: Operation) -> dict[str, Any]:
+    """What ``--json`` says of a request in a list."""
+    return {
+        "id": row.id,
+        "profile": row.profile,
+        "kind": row.kind,
+        "state": row.state,
+        "subject": row.subject,
+        "subjectAltName": row.sans.splitlines(),
+        "transactionID": row.transaction_id,
+        "reason": row.reason,
+        "created": time_or_none(row.created_at),
+        "waitsUntil": time_or_none(row.pending_until),
+        "decided": time_or_none(row.decided_at),
+        "decidedBy": row.decided_by,
+        "finished": time_or_none(row.finished_at),
+    }
+
+
+def stored_values(row: Certificate, ca: str) -> dict[str, Any]:
+    """What ``--json`` says of a certificate of the server's, without the certificate itself."""
+    reason = row.revocation_reason
+    return {
+        "id": row.id,
+        "ca": ca,
+        "profile": row.profile or None,
+        "state": row.state,
+        "serialNumber": row.serial,
+        "subject": row.subject,
+        "subjectAltName": row.sans.splitlines(),
+        "notBefore": time_or_none(row.not_before),
+        "notAfter": time_or_none(row.not_after),
+        "issued": time_or_none(row.issued_at),
+        "revoked": time_or_none(row.revoked_at),
+        "revocationReason": None if reason is None else REASONS.get(reason, str(reason)),
+        "sha256": None if row.sha256 is None else row.sha256.hex(),
+        "request": row.operation_id,
+    }
+
+
+def ca_values(row: Ca) -> dict[str, Any]:
+    """What ``--json`` says of a generation of a CA."""
+    from scepkit.cli.describe import certificate_values
+    from scepkit.core.certificates import load_certificate
+
+    return {
+        "name": row.name,
+        "generation": row.generation,
+        "status": row.status,
+        "key": row.key_ref,
+        "created": time_or_none(row.created_at),
+        "certificate": certificate_values(load_certificate(row.certificate)),
+    }
+
+
+def crl_row_values(row: Crl, ca: str) -> dict[str, Any]:
+    """What ``--json`` says of a CRL of the server's."""
+    from cryptography import x509
+
+    from scepkit.cli.describe import crl_values
+
+    return {"ca": ca, **crl_values(x509.load_der_x509_crl(row.der))}
+
+
+def audit_values(row: AuditRow) -> dict[str, Any]:
+    """What ``--json`` says of a row of the audit trail."""
+    import json
+
+    return {
+        "seq": row.seq,
+        "position": row.position,
+        "time": time_or_none(row.at),
+        "node": row.node,
+        "actor": row.actor,
+        "action": row.action,
+        "object": row.object,
+        "detail": json.loads(row.detail),
+        "hash": None if row.hash is None else row.hash.hex(),
+    }
