@@ -276,9 +276,7 @@ class PollPolicy:
         if self.max_seconds is not None and not self.max_seconds >= 0:
             raise InputError("max_seconds must not be negative")
 
-    def next_wait(
-        self, polls: int, retry_after: float | None, elapsed: float
-    ) -> float | None:
+    def next_wait(self, polls: int, retry_after: float | None, elapsed: float) -> float | None:
         """Seconds to wait before the next poll, or None when the limits are reached.
 
         The last poll comes at `max_seconds`, unless the server asked for more time than is left.

@@ -201,9 +201,7 @@ def learn_ca(
     anchor = yield VerifyCa(offer)
     if not isinstance(anchor, x509.Certificate):
         raise TrustError("the CA verifier vouched for no certificate")
-    certificates = authenticate(
-        offer, anchor, now, ra_certificates=preferences.ra_certificates
-    )
+    certificates = authenticate(offer, anchor, now, ra_certificates=preferences.ra_certificates)
     capabilities = yield from get_capabilities(endpoint, profile)
     _check_capabilities(capabilities, preferences, previous)
     return KnownCa(
