@@ -148,6 +148,12 @@ class _Pool:
         # Always as a bigint: else a statement is prepared again for each size of number.
         connection.adapters.register_dumper(int, Int8Dumper)
         try:
+            encoding = connection.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise StoreError(
+                    f"the database's encoding is {encoding}, expected UTF8",
+                    hint="make it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
+                )
             connection.execute(_DURABLE)
             connection.autocommit = False
         except BaseException:

@@ -116,7 +116,9 @@ class _Job:
         except Rollback as undone:
             self.value = undone.value
             tx.run("ROLLBACK TO job")
-        except Exception as problem:
+        except KeyboardInterrupt:
+            raise  # meant for the thread that leads, whoever's job this is
+        except BaseException as problem:
             if not tx.connection.in_transaction:
                 raise  # SQLite gave up the whole group
             self.problem = _told(problem)
