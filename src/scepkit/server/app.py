@@ -43,8 +43,9 @@ def create_app(front: Front, monitor: Monitor) -> Starlette:
 
     app = Starlette(
         routes=[
-            Route("/scep", scep),
+            # Looked at in this order.
             Route("/scep/{rest:path}", scep),
+            Route("/scep", scep),
             *(Route(path, scep) for path in _OLD_PATHS),
             *(Route(f"{path}/{{rest:path}}", scep) for path in _OLD_PATHS),
             served("/crl/{name}.crl", Publisher(front, "crl", ".crl")),

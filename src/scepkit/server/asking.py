@@ -71,32 +71,26 @@ def has_header(scope: Scope, names: Iterable[bytes]) -> bool:
     return any(key in wanted for key, _ in scope["headers"])
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> bytes:
-    """The whole body of a request.
+async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
+    """The whole body of a request; how long it may take is the business of the connection.
 
     :param limit: the longest body, in bytes.
-    :param seconds: how long it may take to come.
-    :raises Refusal: it is longer (413), or takes longer (408).
+    :raises Refusal: it is longer (413).
     :raises ClientGone: the connection was closed first.
     """
     declared = header(scope, b"content-length")
     # The HTTP parser has checked that it is a number, unless it is absurdly long.
     if declared is not None and (len(declared) > 18 or int(declared) > limit):
         raise _too_large(limit)
-    try:
-        async with asyncio.timeout(seconds):
-            message = await receive()
-            if message["type"] != "http.request":
-                raise ClientGone
-            body: bytes = message["body"]
-            if not message.get("more_body", False):
-                if len(body) > limit:
-                    raise _too_large(limit)
-                return body
-            return await _rest(receive, body, limit)
-    except TimeoutError:
-        text = f"the request did not arrive within {seconds:g} seconds"
-        raise Refusal(408, text, close=True) from None
+    message = await receive()
+    if message["type"] != "http.request":
+        raise ClientGone
+    body: bytes = message["body"]
+    if message.get("more_body", False):
+        return await _rest(receive, body, limit)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
 
 
 async def _rest(receive: Receive, first: bytes, limit: int) -> bytes:

@@ -216,9 +216,7 @@ class Front:
     async def _pki_operation(self, exchange: Exchange, message: str | None) -> Reply:
         site, method = exchange.site, exchange.method
         # No content type is asked for: clients send none, octet-stream, or a form's (Q11, Q14).
-        body = await read_body(
-            exchange.scope, exchange.receive, limit=site.max_body, seconds=site.request_seconds
-        )
+        body = await read_body(exchange.scope, exchange.receive, limit=site.max_body)
         if method == "GET":
             if message is None:
                 raise Refusal(400, "PKIOperation by GET needs a message parameter")

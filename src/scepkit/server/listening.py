@@ -29,75 +29,129 @@ _KEEP_ALIVE = 5
 #: seconds: their request may be on its way.
 _LAST_CALL = 0.5
 
+_CONTINUE = b"HTTP/1.1 100 "
+_TIMEOUT = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 33\r\n"
+    b"connection: close\r\n\r\nthe request did not come in time\n"
+)
 
-def connection_class(*, head_limit: int, seconds: float) -> type[HttpToolsProtocol]:
-    """The protocol of a connection.
 
-    :param head_limit: the most bytes of a URL and headers.
-    :param seconds: how long a client may take for them, and to read some of an answer.
+class _Joining:
+    """A transport that writes the head of an answer together with the begin of its body.
+
+    uvicorn writes them one after the other, which costs a second system call and often a second
+    packet for each answer.
     """
 
-    class Connection(HttpToolsProtocol):
-        _timer: asyncio.TimerHandle | None = None
-        _in_head = True
-        _head_size = 0
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
 
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)  # type: ignore[arg-type]  # narrower there
-            # Whatever the client does not read is noticed at once.
-            self.transport.set_write_buffer_limits(high=0)
-            self._start_timer()
+    def write(self, data: bytes) -> None:
+        if not self._head and data.endswith(b"\r\n\r\n") and not data.startswith(_CONTINUE):
+            self._head = data
+            return
+        self._transport.write(self._head + data)
+        self._head = b""
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_timer()
-            super().connection_lost(exc)
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
 
-        def data_received(self, data: bytes) -> None:
-            if self._in_head:
-                self._head_size += len(data)
-                if self._head_size > head_limit + _HEADERS:
-                    self.send_400_response("The head of the request is too long.")
-                    return
-                if self._timer is None:
-                    self._start_timer()
-            super().data_received(data)
 
-        def on_headers_complete(self) -> None:
-            self._stop_timer()
-            self._in_head = False
-            super().on_headers_complete()
+class Connection(HttpToolsProtocol):
+    """uvicorn's connection, which is given up when it does not get on.
 
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self._in_head, self._head_size = True, 0
+    Attributes:
+        head_limit: the most bytes of a URL and headers.
+        seconds: how long a client may take for a request, and to read some of an answer.
+        deadline: when it is given up, on the loop's clock, or None.
+    """
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if not self._in_head:
-                # It is still sending a body that nobody wants.
-                self.transport.close()
+    head_limit = 0
+    seconds = 0.0
+    deadline: float | None = None
+    _opened: asyncio.Transport
+    _whole = True
+    _head_size = 0
 
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            self._start_timer()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        self._opened = cast(asyncio.Transport, transport)
+        super().connection_made(self._opened)
+        self.transport = cast(Any, _Joining(self._opened))
+        _send_at_once(self._opened)
+        # Whatever the client does not read is noticed at once.
+        self._opened.set_write_buffer_limits(high=0)
+        self._begin()
 
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            self._stop_timer()
-            if self._in_head and self._head_size:
-                # The next request has begun to come while this answer was going out.
-                self._start_timer()
+    def _begin(self) -> None:
+        self._whole, self._head_size = False, 0
+        self.deadline = self.loop.time() + self.seconds
 
-        def _start_timer(self) -> None:
-            self._stop_timer()
-            self._timer = self.loop.call_later(seconds, self.transport.abort)
+    def data_received(self, data: bytes) -> None:
+        """Read some more of a request."""
+        if self._whole:
+            self._begin()
+        if self._head_size >= 0:
+            self._head_size += len(data)
+            if self._head_size > self.head_limit + _HEADERS:
+                self.send_400_response("The head of the request is too long.")
+                return
+        super().data_received(data)
 
-        def _stop_timer(self) -> None:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
+    def on_headers_complete(self) -> None:
+        """The head is whole; what follows is a body, which others limit."""
+        self._head_size = -1
+        super().on_headers_complete()
 
-    return Connection
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        super().on_message_complete()
+        self._whole, self._head_size, self.deadline = True, 0, None
+
+    def on_response_complete(self) -> None:
+        """The answer was given."""
+        super().on_response_complete()
+        if not self._whole:
+            # It is still sending a body that nobody wants.
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        super().pause_writing()
+        self.deadline = self.loop.time() + self.seconds
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        super().resume_writing()
+        self.deadline = None if self._whole else self.loop.time() + self.seconds
+
+    def give_up(self) -> None:
+        """The deadline has passed: say so, if there is no answer yet, and close."""
+        self.deadline = None
+        if self.flow.write_paused:
+            # `close` would wait for ever until the client has read everything.
+            self._opened.abort()
+            return
+        started = cast(Any, self.cycle) is not None and self.cycle.response_started
+        if not self._whole and not started:
+            self._opened.write(_TIMEOUT)
+        self._opened.close()
+
+
+def _send_at_once(transport: asyncio.Transport) -> None:
+    """Switch off Nagle's algorithm, which asyncio leaves on for sockets it did not make itself.
+
+    An answer is written in two parts, and the second would wait for the client's acknowledgement.
+    """
+    with contextlib.suppress(OSError):
+        opened = transport.get_extra_info("socket")
+        if opened.family != socket.AF_UNIX:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Listener(uvicorn.Server):
@@ -107,6 +161,16 @@ class Listener(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals alone."""
         yield
+
+    async def on_tick(self, counter: int) -> bool:
+        """What uvicorn does ten times a second, and, once a second, look for the dead."""
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                deadline = getattr(connection, "deadline", None)
+                if deadline is not None and deadline < now:
+                    cast(Connection, connection).give_up()
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
@@ -141,10 +205,10 @@ def make_listener(
     stop_seconds: float,
 ) -> Listener:
     """A server for an ASGI application; `serve(sockets=[...])` runs it until `should_exit`."""
-    connection = connection_class(head_limit=2 * max_body, seconds=request_seconds)
+    limits = {"head_limit": 2 * max_body, "seconds": request_seconds}
     config = uvicorn.Config(
         cast(Any, app),
-        http=connection,
+        http=type("LimitedConnection", (Connection,), limits),
         ws="none",
         lifespan="off",
         loop="asyncio",

@@ -109,3 +109,7 @@ def set_up(settings: LogSettings, stream: IO[str] | None = None) -> None:
     # A line that cannot be written is no reason to fail a request.
     logging.raiseExceptions = False
     logging.captureWarnings(True)
+    # Nothing of this is in our lines, and finding it out takes half as long as all the rest
+    # (as the manual of `logging` says under "Optimization").
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
