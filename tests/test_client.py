@@ -298,6 +298,20 @@ def test_without_the_capability_a_renewal_is_a_pkcsreq_signed_by_the_old_certifi
     assert ca.messages[-1].message_type is MessageType.PKCS_REQ
 
 
+@pytest.mark.parametrize("renewal", [True, False])
+def test_the_message_type_of_a_requester_with_a_certificate_can_be_chosen(
+    client_of: Callable[..., Any], renewal: bool
+) -> None:
+    ca = TestCa(capabilities=b"POSTPKIOperation\nAES\nSHA-256\n" if renewal else None)
+    wanted = MessageType.RENEWAL_REQ if renewal else MessageType.PKCS_REQ
+    with client_of(ca) as client:
+        owner = Requester(client.enrol(csr(), KEY).certificate, KEY)
+        client.enrol(csr(OTHER_KEY), OTHER_KEY, requester=owner, renewal=renewal)
+        assert ca.messages[-1].message_type is wanted
+        client.renew(owner, OTHER_KEY, renewal=renewal)
+        assert ca.messages[-1].message_type is wanted
+
+
 def test_an_ec_requester_is_protected_by_the_challenge(client_of: Callable[..., Any]) -> None:
     ca = TestCa()
     with client_of(ca) as client:

@@ -110,6 +110,7 @@ class AsyncClient(Service):
         requester: Requester | None = None,
         profile: str | None = None,
         challenge: str | None = None,
+        renewal: bool | None = None,
         on_started: OnStarted | None = None,
     ) -> EnrolmentResult:
         """See `Client.enrol`."""
@@ -118,7 +119,7 @@ class AsyncClient(Service):
         def prepare() -> Flow[EnrolmentResult]:
             parsed = request_for(csr, key)
             asking = requester or default_requester(parsed, key)
-            return flows.enrol(ca, parsed, asking, utc_now(), challenge=challenge)
+            return flows.enrol(ca, parsed, asking, utc_now(), challenge=challenge, renewal=renewal)
 
         return await self._run(await self._in_worker(prepare), on_started=on_started)
 
@@ -128,9 +129,7 @@ class AsyncClient(Service):
         """See `Client.poll`."""
         requester = self._resume(pending, key)
         ca = await self._ca(pending.profile)
-        return await self._run(
-            flows.poll(ca, pending, requester, utc_now(), challenge=challenge)
-        )
+        return await self._run(flows.poll(ca, pending, requester, utc_now(), challenge=challenge))
 
     async def wait(
         self,
@@ -161,6 +160,7 @@ class AsyncClient(Service):
         csr: x509.CertificateSigningRequest | bytes | None = None,
         profile: str | None = None,
         challenge: str | None = None,
+        renewal: bool | None = None,
         on_started: OnStarted | None = None,
     ) -> EnrolmentResult:
         """See `Client.renew`."""
@@ -168,7 +168,9 @@ class AsyncClient(Service):
 
         def prepare() -> Flow[EnrolmentResult]:
             parsed = renewal_request(requester, new_key, csr, challenge)
-            return flows.enrol(ca, parsed, requester, utc_now(), challenge=challenge)
+            return flows.enrol(
+                ca, parsed, requester, utc_now(), challenge=challenge, renewal=renewal
+            )
 
         return await self._run(await self._in_worker(prepare), on_started=on_started)
 

@@ -321,6 +321,7 @@ class Client(Service):
         requester: Requester | None = None,
         profile: str | None = None,
         challenge: str | None = None,
+        renewal: bool | None = None,
         on_started: OnStarted | None = None,
     ) -> EnrolmentResult:
         """Ask for a certificate (PKCSReq or RenewalReq, RFC 8894 section 4.3).
@@ -329,17 +330,21 @@ class Client(Service):
         :param key: the private key of the CSR.
         :param requester: an existing certificate and key to ask with; by default a self-signed
             certificate with the CSR's subject and key is made (RFC 8894 section 2.3).
+        :param renewal: with an existing certificate, be it this CA's or another's, True sends
+            RenewalReq and False PKCSReq; by default RenewalReq where the CA announces Renewal.
         :param challenge: the shared secret that protects messages where a key is not RSA; by
             default the challengePassword of the CSR.
         :param on_started: called with a `Pending` just before the request leaves; store it, and an
             enrolment whose answer was lost can be resumed with `poll` (RFC 8894 section 5.2
             prefers a new enrolment, which needs no stored state).
         :returns: `Issued`, `Pending` or `Rejected`.
+        :raises InputError: the key is not the CSR's, or what is asked for is impossible.
         :raises TrustError, TransportError, ProtocolError: see `scepkit.errors`.
         """
         parsed = request_for(csr, key)
         asking = requester or default_requester(parsed, key)
-        flow = flows.enrol(self._ca(profile), parsed, asking, utc_now(), challenge=challenge)
+        ca = self._ca(profile)
+        flow = flows.enrol(ca, parsed, asking, utc_now(), challenge=challenge, renewal=renewal)
         return self._run(flow, on_started=on_started)
 
     def poll(
@@ -390,6 +395,7 @@ class Client(Service):
         csr: x509.CertificateSigningRequest | bytes | None = None,
         profile: str | None = None,
         challenge: str | None = None,
+        renewal: bool | None = None,
         on_started: OnStarted | None = None,
     ) -> EnrolmentResult:
         """Renew a certificate: RenewalReq if the CA announces Renewal, else PKCSReq signed by it.
@@ -401,9 +407,11 @@ class Client(Service):
             key usage is made.
         :param challenge: sent as challengePassword in the CSR made here; most CAs want none in a
             renewal (RFC 8894 section 2.4), NDES and step-ca do.
+        :param renewal: True or False for RenewalReq or PKCSReq whatever the CA announces.
         """
         parsed = renewal_request(requester, new_key, csr, challenge)
-        flow = flows.enrol(self._ca(profile), parsed, requester, utc_now(), challenge=challenge)
+        ca = self._ca(profile)
+        flow = flows.enrol(ca, parsed, requester, utc_now(), challenge=challenge, renewal=renewal)
         return self._run(flow, on_started=on_started)
 
     def get_certificate(

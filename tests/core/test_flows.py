@@ -463,6 +463,24 @@ def test_existing_certificate_asks_by_pkcs_req_where_renewal_is_not_announced() 
     assert server.requests[0].signer == seen(ISSUED)
 
 
+@pytest.mark.parametrize("announced", [MODERN, b"AES\nPOSTPKIOperation\nSHA-256\n"])
+@pytest.mark.parametrize(("renewal", "kind"), [(True, RenewalReq), (False, PkcsReq)])
+def test_message_type_can_be_chosen(announced: bytes, renewal: bool, kind: type) -> None:
+    server = Server(caps=response(announced))
+    assert isinstance(enrol(Talk(server), requester=OWNER, renewal=renewal), Issued)
+    assert type(server.asked[0].data) is kind
+
+
+def test_nobody_renews_with_a_self_signed_certificate() -> None:
+    talk = Talk(Server())
+    known = talk.learn()
+    talk.steps.clear()
+    with pytest.raises(InputError, match="this one is self-signed"):
+        enrol(talk, known, renewal=True)
+    assert talk.steps == []
+    assert isinstance(enrol(talk, known, renewal=False), Issued)
+
+
 def test_chain_of_the_requester_is_sent_along() -> None:
     server = Server(answer=lambda *_: StillPending())
     found = enrol(

@@ -137,6 +137,12 @@ def _certificates(path: str) -> tuple[x509.Certificate, ...]:
     return read_certificates(path)
 
 
+def read_message_type(options: Options) -> bool | None:
+    """Whether a RenewalReq is wanted; None when nothing is said."""
+    wanted = options["message_type"]
+    return None if wanted is None else wanted == "RenewalReq"
+
+
 # ----------------------------------------------------------------------------------- trust
 
 

@@ -12,6 +12,7 @@ from scepkit.cli.options import (
     http_options,
     key_password_option,
     key_type_option,
+    message_type_option,
     p12_options,
     protocol_options,
     request_options,
@@ -59,6 +60,7 @@ scepkit enrol http://scep.example.com/scep --subject CN=router1,O=Acme \\
 @p12_options
 @wait_options
 @protocol_options
+@message_type_option
 @http_options
 def enrol(out: Output, /, url: str, directory: str, **options: Any) -> int:  # fmt: skip
     """Obtain a certificate.
@@ -80,6 +82,8 @@ def enrol(out: Output, /, url: str, directory: str, **options: Any) -> int:  # f
         raise click.UsageError("--key and --key-type exclude each other")
     if options["signer_key"] is not None and options["signer_cert"] is None:
         raise click.UsageError("--signer-key needs --signer-cert")
+    if options["message_type"] == "RenewalReq" and options["signer_cert"] is None:
+        raise click.UsageError("--message-type RenewalReq needs --signer-cert")
     if options["p12_password_file"] is not None and options["p12"] is None:
         raise click.UsageError("--p12-password-file needs --p12")
     from scepkit.cli.enrolling import run

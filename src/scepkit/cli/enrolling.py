@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from scepkit.cli import swap
-from scepkit.cli.connect import Options, open_client
+from scepkit.cli.connect import Options, open_client, read_message_type
 from scepkit.cli.destination import Destination, alone_in
 from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import KeyPassword, read_p12_password, read_requester
@@ -87,6 +87,7 @@ def _enrol(
             requester=requester,
             profile=profile,
             challenge=challenge,
+            renewal=read_message_type(options),
             on_started=on_started,
         ),
     )

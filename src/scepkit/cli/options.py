@@ -11,6 +11,7 @@ from scepkit.cli.command import option, together
 
 CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
 DIGESTS = ["sha1", "sha256", "sha384", "sha512"]
+MESSAGE_TYPES = ["PKCSReq", "RenewalReq"]
 CAPABILITIES = [
     "AES", "DES3", "GetNextCACert", "POSTPKIOperation", "Renewal", "SHA-1", "SHA-256", "SHA-384",
     "SHA-512", "SCEPStandard",
@@ -129,6 +130,12 @@ key_password_option = option(
 key_type_option = option(
     "--key-type", metavar="TYPE", section=_KEY,
     help="Make a key of this type: rsa:2048, rsa:3072, rsa:4096, ec:p256, ec:p384 or ec:p521.",
+)  # fmt: skip
+
+message_type_option = option(
+    "--message-type", type=click.Choice(MESSAGE_TYPES), section=_PROTOCOL,
+    help="How to ask with an existing certificate. Default: RenewalReq where the CA announces "
+         "Renewal, else PKCSReq.",
 )  # fmt: skip
 
 signer_options = together(

@@ -12,6 +12,7 @@ from scepkit.cli.options import (
     http_options,
     key_password_option,
     key_type_option,
+    message_type_option,
     p12_options,
     protocol_options,
     trust_options,
@@ -70,6 +71,7 @@ scepkit renew http://scep.example.com/scep --cert cert.pem --key key.pem --days 
 @challenge_options
 @wait_options
 @protocol_options
+@message_type_option
 @http_options
 def renew(out: Output, /, url: str, **options: Any) -> int:  # fmt: skip
     """Replace a certificate before it expires.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography import x509
 
 from scepkit.cli import swap
-from scepkit.cli.connect import Options, has_trust, open_client
+from scepkit.cli.connect import Options, has_trust, open_client, read_message_type
 from scepkit.cli.describe import certificate_values, is_ca, rfc3339
 from scepkit.cli.destination import Destination, alone_in
 from scepkit.cli.enrolling import key_type, refuse_other_type
@@ -230,7 +230,12 @@ def _send(
             client,
             errand,
             lambda on_started: client.renew(
-                requester, key, profile=profile, challenge=challenge, on_started=on_started
+                requester,
+                key,
+                profile=profile,
+                challenge=challenge,
+                renewal=read_message_type(options),
+                on_started=on_started,
             ),
         )
 

@@ -246,13 +246,23 @@ def enrol(
     now: datetime,
     *,
     challenge: str | None = None,
+    renewal: bool | None = None,
     transaction_id: str | None = None,
 ) -> Flow[EnrolmentResult]:
     """PKCSReq, or RenewalReq when the requester has a certificate and the CA announces Renewal.
 
     :param challenge: the secret for an EC requester or CA; by default the CSR's challengePassword.
+    :param renewal: True or False for RenewalReq or PKCSReq whatever the CA announces.
+    :raises InputError: `renewal` with a self-signed certificate, which nobody can be known by
+        (RFC 8894 section 2.4), or no secret where one is needed.
     """
     _expect_issuer(ca)
+    if renewal and requester.self_signed:
+        raise InputError(
+            "a RenewalReq is signed with a certificate that a CA has issued, and this one is "
+            "self-signed",
+            hint="give the certificate that is to be renewed, or send a PKCSReq",
+        )
     secret = _secret(csr.challenge if challenge is None else challenge)
     pending = Pending(
         url=ca.endpoint.url,
@@ -264,7 +274,7 @@ def enrol(
         requester_chain=tuple(view_of(one).der for one in requester.chain),
         ca_fingerprint=Digest.SHA256.of(view_of(ca.certificates.anchor).der),
     )
-    renewing = not requester.self_signed and ca.capabilities.renewal
+    renewing = not requester.self_signed and ca.capabilities.renewal if renewal is None else renewal
     data = RenewalReq(csr.der) if renewing else PkcsReq(csr.der)
     reply, response = yield from _ask(
         ca, data, requester, secret, pending.transaction_id, now, starting=pending
