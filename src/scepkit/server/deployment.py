@@ -91,3 +91,10 @@ class Deployment:
                 if generation.label == label:
                     return generation
         return None
+
+    def close(self) -> None:
+        """Give back connections, when the last request that was begun with it is answered."""
+        for profile in self.profiles.values():
+            for hook in (profile.notify, profile.auth.webhook):
+                if hook is not None:
+                    hook.close()

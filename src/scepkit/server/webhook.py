@@ -32,6 +32,10 @@ class Exchange(Protocol):
         """Send a request and return the answer."""
         ...
 
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Webhook:
@@ -83,6 +87,10 @@ class Webhook:
         if 200 <= answer.status < 300:
             return None
         return f"the webhook answers with HTTP status {answer.status}"
+
+    def close(self) -> None:
+        """Give back connections; it is not used after this."""
+        self.transport.close()
 
     def post(self, body: Mapping[str, object]) -> HttpResponse:
         """Sign and send.
