@@ -76,6 +76,26 @@ def newest(tx: Tx, ca_id: int) -> Crl | None:
     return None if row is None else Crl(*row)
 
 
+def newest_without_der(tx: Tx, ca_id: int) -> Crl | None:
+    """The CRL to serve, with an empty `der`: for looking at its dates again and again."""
+    row = tx.one(
+        "SELECT ca_id, number, this_update, next_update, covers FROM crl"
+        " WHERE ca_id = :ca_id ORDER BY number DESC LIMIT 1",
+        {"ca_id": ca_id},
+    )
+    if row is None:
+        return None
+    found, number, this_update, next_update, covers = row
+    return Crl(
+        ca_id=found,
+        number=number,
+        this_update=this_update,
+        next_update=next_update,
+        covers=covers,
+        der=b"",
+    )
+
+
 def by_number(tx: Tx, ca_id: int, number: int) -> Crl | None:
     """The CRL with that number, while it is kept."""
     row = tx.one(
