@@ -100,6 +100,14 @@ class PostgresTx:
             yield from cursor
 
 
+class _NotCommitted(Exception):
+    """The server was not asked to commit, and the reason of the failure may be gone by now."""
+
+    def __init__(self, problem: psycopg.Error) -> None:
+        super().__init__()
+        self.problem = problem
+
+
 class _Pool:
     """Connections that are open and not in use, and how many more there may be."""
 
@@ -112,6 +120,8 @@ class _Pool:
         self._size = size
 
     def take(self) -> Connection:
+        if self._closed:
+            raise StoreError("the store is closed")
         if not self._places.acquire(timeout=LOCK_TIMEOUT / 1000):
             raise StoreUnavailable(f"all {self._size} connections to the database are in use")
         try:
@@ -155,7 +165,6 @@ class _Pool:
                     hint="make it with CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0",
                 )
             connection.execute(_DURABLE)
-            connection.autocommit = False
         except BaseException:
             connection.close()
             raise
@@ -164,6 +173,8 @@ class _Pool:
     def close(self) -> None:
         """Wait until nobody uses a connection, then close them."""
         with self._mutex:
+            if self._closed:
+                return
             self._closed = True
         self.forget()
         for _ in range(self._size):
@@ -224,38 +235,41 @@ class PostgresDriver:
         return self.write(of_one_moment)
 
     def _run(self, function: Callable[[Tx], T], *, commit: bool) -> T:
-        """Run a function, once more when the first try failed for a reason that is gone now.
-
-        That is safe as long as the server was not asked to commit.
-        """
-        for attempt in (1, 2):
-            connection = self._pool.take()
-            committing = False
+        """Run a function, once more when the first try failed for a reason that is gone now."""
+        try:
             try:
+                return self._once(function, commit=commit)
+            except _NotCommitted:
+                return self._once(function, commit=commit)
+        except _NotCommitted as undone:
+            raise _told(undone.problem) from undone.problem
+        except psycopg.Error as problem:
+            raise _told(problem) from problem
+        except (UnicodeEncodeError, OverflowError) as problem:
+            raise InputError(f"a value cannot be stored: {problem}") from problem
+
+    def _once(self, function: Callable[[Tx], T], *, commit: bool) -> T:
+        connection = self._pool.take()
+        committing = False
+        try:
+            if connection.autocommit == commit:
                 connection.autocommit = not commit
-                value = function(PostgresTx(connection, self._node))
-                if commit:
-                    committing = True
-                    connection.commit()
-                else:
-                    connection.autocommit = False
-                return value
-            except Rollback as undone:
-                connection.rollback()
-                return cast("T", undone.value)
-            except psycopg.Error as problem:
-                broken = connection.broken or connection.closed
-                if broken:
-                    self._pool.forget()
-                if attempt == 1 and not committing and (broken or isinstance(problem, _AGAIN)):
-                    continue
-                raise _told(problem) from problem
-            except (UnicodeEncodeError, OverflowError) as problem:
-                raise InputError(f"a value cannot be stored: {problem}") from problem
-            finally:
-                _settle(connection)
-                self._pool.give(connection)
-        raise AssertionError
+            value = function(PostgresTx(connection, self._node))
+            if commit:
+                committing = True
+                connection.commit()
+            return value
+        except Rollback as undone:
+            return cast("T", undone.value)
+        except psycopg.Error as problem:
+            if connection.closed:
+                self._pool.forget()
+            if not committing and (connection.closed or isinstance(problem, _AGAIN)):
+                raise _NotCommitted(problem) from problem
+            raise
+        finally:
+            _settle(connection)
+            self._pool.give(connection)
 
     # ----------------------------------------------------------------------------- administration
 
@@ -281,10 +295,9 @@ _IDENTITIES = """
 
 def _settle(connection: Connection) -> None:
     """End what an error left open; a connection that cannot be used is closed by the pool."""
-    with suppress(psycopg.Error):
-        if connection.pgconn.transaction_status != _IDLE:
+    if connection.pgconn.transaction_status != _IDLE:
+        with suppress(psycopg.Error):
             connection.rollback()
-        connection.autocommit = False
 
 
 # SQLSTATE classes that say: not now.  The server is starting or stopping, somebody holds a lock,
