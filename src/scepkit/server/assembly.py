@@ -8,7 +8,7 @@ generations) may be missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -47,9 +47,22 @@ def assemble(
     :raises ConfigErrors: it cannot work.
     :raises StoreUnavailable: the database cannot be used now.
     """
+    return assembled(settings, store.read(cas.listing), now, load_key=load_key)
+
+
+def assembled(
+    settings: Settings,
+    generations: Sequence[Ca],
+    now: datetime,
+    *,
+    load_key: LoadKey | None = None,
+) -> Deployment:
+    """The same with the CAs of the database given: also with what they are going to be.
+
+    :raises ConfigErrors: it cannot work.
+    """
     load = load_key or (lambda path: read_key_file(path, settings.passphrase))
     pepper = Pepper(settings.secrets.challenge_key.value)
-    generations = store.read(cas.listing)
     errors: list[ConfigError] = []
     authorities: dict[str, Authority] = {}
     agents: dict[str, RaKeys] = {}

@@ -74,8 +74,6 @@ def establish(
             _refuse_another(store)
             store.migrate()
             deployment = assemble(settings, store, now)
-        for path in directory.glob("*.db*"):
-            path.chmod(0o600)
     # From here on there is a CA; should this process end now, `scepkit serve` does the same.
     if (target / WAITING).exists():
         shutil.rmtree(target / WAITING)

@@ -159,8 +159,18 @@ def certificate_request(plan: Plan, key: PrivateKey) -> x509.CertificateSigningR
 
     :raises InputError: the subject cannot be used.
     """
-    subject = parse_subject(plan.subject)
     serves = not (plan.with_ra and isinstance(key, rsa.RSAPrivateKey))
+    usage, constraints = ca_request_extensions(key, serves=serves)
+    return build_csr(key, parse_subject(plan.subject), key_usage=usage, extensions=[constraints])
+
+
+def ca_request_extensions(
+    key: PrivateKey, *, serves: bool
+) -> tuple[x509.KeyUsage, tuple[x509.ExtensionType, bool]]:
+    """The key usage of a CA, and its basicConstraints (critical), for a request.
+
+    :param serves: its key also reads requests and answers them.
+    """
     usage = x509.KeyUsage(
         digital_signature=serves,
         content_commitment=False,
@@ -172,8 +182,7 @@ def certificate_request(plan: Plan, key: PrivateKey) -> x509.CertificateSigningR
         encipher_only=False,
         decipher_only=False,
     )
-    constraints = x509.BasicConstraints(ca=True, path_length=0)
-    return build_csr(key, subject, key_usage=usage, extensions=[(constraints, True)])
+    return usage, (x509.BasicConstraints(ca=True, path_length=0), True)
 
 
 def needs_ra(ca: CaIssuer) -> bool:

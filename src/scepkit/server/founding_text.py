@@ -76,6 +76,8 @@ _RA = """
 key = "keys/ra.key.pem"
 certificate = "keys/ra.pem"
 """
+# The preset says "ca", which is what Apple's clients want of a CA that answers for itself.
+_USE_RA = {False: 'ra = "main"\n', True: 'ra = "main"\nget_ca_cert = "ra"\n'}
 
 
 def configuration(plan: Plan, *, with_chain: bool) -> str:
@@ -93,7 +95,7 @@ def configuration(plan: Plan, *, with_chain: bool) -> str:
         chain='chain = "keys/main.chain.pem"\n' if with_chain else "",
         ra=_RA if plan.with_ra else "",
         preset=_toml(plan.preset),
-        use_ra='ra = "main"\n' if plan.with_ra else "",
+        use_ra=_USE_RA[plan.preset == "apple"] if plan.with_ra else "",
     )
 
 

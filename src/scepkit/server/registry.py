@@ -9,10 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from scepkit.errors import InputError, StoreUnavailable
-from scepkit.store import Store, audit, cas, certificates, challenges, crls, operations
+from scepkit.server.settings import Settings
+from scepkit.store import (
+    Store,
+    audit,
+    cas,
+    certificates,
+    challenges,
+    crls,
+    migrations,
+    operations,
+)
 from scepkit.store.driver import Tx
 from scepkit.store.rows import (
     AuditRow,
@@ -27,6 +38,28 @@ from scepkit.store.rows import (
 Row = TypeVar("Row")
 
 _PAGE = 1000
+
+
+# ------------------------------------------------------------------ the database itself
+
+
+def database_file(settings: Settings) -> Path | None:
+    """The file of an SQLite database; None for one that is elsewhere."""
+    parts = urlsplit(settings.database.url)
+    if parts.scheme != "sqlite":
+        return None
+    return settings.directory / unquote(parts.path[1:])
+
+
+def schema_state(store: Store) -> Literal["empty", "older", "current", "newer"]:
+    """What the database has compared with what this version of scepkit works with."""
+    version = store.read(lambda tx: migrations.found(tx, store.driver.kind))
+    newest = migrations.known()[-1].version
+    if not version:
+        return "empty"
+    if version == newest:
+        return "current"
+    return "older" if version < newest else "newer"
 
 
 # ------------------------------------------------------------------ CAs

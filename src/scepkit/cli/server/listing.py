@@ -144,8 +144,10 @@ def ca_values(row: Ca) -> dict[str, Any]:
     """What ``--json`` says of a generation of a CA."""
     from scepkit.cli.describe import certificate_values
     from scepkit.core.certificates import load_certificate
+    from scepkit.server.registry import label
 
     return {
+        "label": label(row),
         "name": row.name,
         "generation": row.generation,
         "status": row.status,

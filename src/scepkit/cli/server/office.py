@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import click
 
+from scepkit.cli.failures import Unfit
 from scepkit.cli.output import Output
 from scepkit.errors import ScepError
 
@@ -59,8 +60,13 @@ def open_office(
         ConfigErrors: the configuration is wrong.
         StoreError: the database is not there, or not of this version.
     """
+    from scepkit.server.registry import database_file
+
     name = actor_name(actor)
     settings = read_settings(out, config, keys=keys)
+    file = database_file(settings)
+    if file is not None and not file.exists():
+        raise Unfit(f"there is no database {file}", hint="scepkit serve makes it", path=str(file))
     with open_database(settings) as store:
         store.check_schema()
         out.step(f"{name} works on {settings.database.url}")
@@ -85,28 +91,32 @@ def open_database(settings: Settings) -> Iterator[Store]:
         yield store
 
 
-def read_settings(
-    out: Output, config: str, *, keys: bool = False, over: Mapping[str, str] | None = None
-) -> Settings:
+def read_settings(out: Output, config: str, *, keys: bool = False) -> Settings:
     """Read the configuration.
 
     Args:
         out: the command's output.
         config: its path.
         keys: the private keys are needed: ask for their passphrase if nothing gives it.
-        over: environment variables that stand above those of the process.
     """
     from scepkit.server.settings import load_settings
 
-    environ = {**os.environ, **(over or {})}
-    settings = load_settings(config, environ)
-    if keys and settings.passphrase is None and _encrypted(settings):
-        from scepkit.cli.terminal import ask_secret, has_terminal
+    environ: Mapping[str, str] = os.environ
+    return load_settings(config, server_environment(out, config, environ) if keys else environ)
 
-        if has_terminal(out):
-            environ["SCEPKIT_PASSPHRASE"] = ask_secret("passphrase of the CA's keys")
-            settings = load_settings(config, environ)
-    return settings
+
+def server_environment(out: Output, config: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """`environ`, with the passphrase of the private keys if it is needed and somebody knows it."""
+    from scepkit.server.settings import load_settings
+
+    settings = load_settings(config, environ)
+    if settings.passphrase is not None or not _encrypted(settings):
+        return environ
+    from scepkit.cli.terminal import ask_secret, has_terminal
+
+    if not has_terminal(out):
+        return environ
+    return {**environ, "SCEPKIT_PASSPHRASE": ask_secret("passphrase of the CA's keys")}
 
 
 def deployment_of(office: Office) -> Deployment:
@@ -185,6 +195,22 @@ def ca_name(settings: Settings, given: str | None) -> str:
         return next(iter(settings.ca))
     if given not in settings.ca:
         raise click.UsageError(f"there is no CA {given!r}; the configuration has {known}")
+    return given
+
+
+def ra_name(settings: Settings, given: str | None) -> str:
+    """The RA that was named, or the only one.
+
+    Raises:
+        click.UsageError: there is none of that name, or one has to be named.
+    """
+    known = ", ".join(settings.ra) or "none"
+    if given is None:
+        if len(settings.ra) != 1:
+            raise click.UsageError(f"name an RA: there are {known}")
+        return next(iter(settings.ra))
+    if given not in settings.ra:
+        raise click.UsageError(f"there is no RA {given!r}; the configuration has {known}")
     return given
 
 
