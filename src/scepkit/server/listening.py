@@ -15,14 +15,14 @@ from typing import Any, cast
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from scepkit.server.binding import QUEUE
+
 #: Beside the URL: what browsers and proxies send as headers, generously, in bytes.  asyncio reads
 #: up to 256 KiB at once, which may be the head of a request and the begin of its body.
 _HEADERS = 256 * 1024 + 32 * 1024
 #: How many connections are taken from the queue at once: more would leave nothing to the other
 #: worker processes.
 _ACCEPT = 16
-#: How many connections may wait to be accepted.
-QUEUE = 1024
 #: How long a connection may be idle between two requests, in seconds.
 _KEEP_ALIVE = 5
 #: How long connections that have sent nothing yet are listened to when the server stops, in
@@ -162,6 +162,12 @@ class Listener(uvicorn.Server):
         """Leave the signals alone."""
         yield
 
+    def set_limits(self, *, max_body: int, request_seconds: float) -> None:
+        """Change the limits, also of connections that are open."""
+        connection = cast(type[Connection], self.config.http)
+        connection.head_limit = 2 * max_body
+        connection.seconds = request_seconds
+
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second, and, once a second, look for the dead."""
         if counter % 10 == 0:
@@ -205,10 +211,10 @@ def make_listener(
     stop_seconds: float,
 ) -> Listener:
     """A server for an ASGI application; `serve(sockets=[...])` runs it until `should_exit`."""
-    limits = {"head_limit": 2 * max_body, "seconds": request_seconds}
+    connection = type("LimitedConnection", (Connection,), {})
     config = uvicorn.Config(
         cast(Any, app),
-        http=type("LimitedConnection", (Connection,), limits),
+        http=connection,
         ws="none",
         lifespan="off",
         loop="asyncio",
@@ -223,4 +229,6 @@ def make_listener(
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(stop_seconds)),
     )
-    return Listener(config)
+    listener = Listener(config)
+    listener.set_limits(max_body=max_body, request_seconds=request_seconds)
+    return listener

@@ -9,6 +9,7 @@ each request as those of `counting`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -76,6 +77,8 @@ class Metrics:
     def __init__(self, board: Board, place: int) -> None:
         self._board = board
         self._place = place
+        # Requests are counted in one thread, jobs in many.
+        self._lock = threading.Lock()
         before = board.read(place)
         # Who was in this place before is not forgotten: a counter never goes back.
         self.counts = decoded(before) if before else Counts()
@@ -101,13 +104,15 @@ class Metrics:
         self.counts.observe(_SECONDS, (stage,), seconds, _BOUNDS)
 
     def job(self, name: str, result: str, seconds: float) -> None:
-        """Note a pass of a background job."""
-        self.counts.add(_JOBS, (name, result))
-        self.counts.observe(_JOB_SECONDS, (name,), seconds, _BOUNDS)
+        """Note a pass of a background job; from any thread, unlike the others."""
+        with self._lock:
+            self.counts.add(_JOBS, (name, result))
+            self.counts.observe(_JOB_SECONDS, (name,), seconds, _BOUNDS)
 
     def publish(self) -> None:
         """Let the other processes see the counters of this one."""
-        self._board.write(self._place, self.counts.encoded())
+        with self._lock:
+            self._board.write(self._place, self.counts.encoded())
 
     def page(self, gauges: Iterable[Gauge]) -> bytes:
         """All numbers of all processes, in Prometheus' text format."""

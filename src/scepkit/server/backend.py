@@ -1,0 +1,159 @@
+"""What a process of the server has besides HTTP: the database, the keys, the use cases, the jobs.
+
+The rule of this file: it only puts together.  A process opens its own connections, after it was
+forked.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from scepkit.server.background import Job
+from scepkit.server.front import Service
+from scepkit.server.monitoring import Health
+from scepkit.server.settings import Settings
+
+if TYPE_CHECKING:
+    from scepkit.store import Store
+
+log = logging.getLogger("scepkit.server")
+
+#: How often a process looks whether somebody changed the CAs in the database, in seconds.
+LOOK_SECONDS = 3.0
+
+
+class Backend(Protocol):
+    """Everything behind HTTP, in one process."""
+
+    @property
+    def service(self) -> Service:
+        """The use cases."""
+
+    @property
+    def health(self) -> Health:
+        """What `/readyz` and `/metrics` show."""
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        """What is to be done without being asked, by one process of the machine."""
+
+    def reload(self, settings: Settings) -> None:
+        """Take up other settings, keys and certificates; requests under way keep the old ones.
+
+        :raises ScepError: they cannot work; nothing has changed.
+        """
+
+    def look(self) -> None:
+        """Take up what other processes changed in the database, such as a rollover."""
+
+    def close(self) -> None:
+        """Finish what is under way in the database, and leave it."""
+
+
+MakeBackend = Callable[[Settings], Backend]
+
+
+class ScepBackend:
+    """The real one."""
+
+    def __init__(self, settings: Settings) -> None:
+        # Not at the top: the process that only supervises the others needs none of it.
+        from scepkit.server import jobs
+        from scepkit.server.assembly import assemble
+        from scepkit.server.health import ServiceHealth
+        from scepkit.server.service import ScepService
+
+        self._settings = settings
+        self._started = datetime.now(UTC)
+        self._store = open_database(settings)
+        try:
+            deployment = assemble(settings, self._store, self._started)
+        except BaseException:
+            self._store.close()
+            raise
+        self.service = ScepService(self._store, deployment)
+        self.health: Health = ServiceHealth(self.service)
+        service, store = self.service, self._store
+        self.jobs: Sequence[Job] = (
+            Job("sweep", 1.0, lambda now: jobs.sweep(service, now)),
+            Job("crl", 2.0, lambda now: jobs.make_due_crls(service, now)),
+            Job("audit", 1.0, lambda now: jobs.seal_audit(store, now) and None),
+            Job("outbox", 2.0, lambda now: jobs.deliver_outbox(service, now)),
+            Job("expire", 60.0, lambda now: jobs.expire_pending(service, now)),
+            Job("heartbeat", 20.0, self._beat),
+        )
+
+    def reload(self, settings: Settings) -> None:
+        """Take up other settings, keys and certificates."""
+        from scepkit.server.assembly import assemble, register
+
+        now = datetime.now(UTC)
+        register(settings, self._store, actor="scepkit", now=now)
+        self.service.deployment = assemble(settings, self._store, now)
+        self._settings = settings
+
+    def look(self) -> None:
+        """Take up a rollover that was made with a command, on whichever node."""
+        from scepkit.server.assembly import assemble, outdated
+
+        if outdated(self.service.deployment, self._store):
+            self.service.deployment = assemble(self._settings, self._store, datetime.now(UTC))
+            log.info("took up the CAs as they are in the database now")
+
+    def close(self) -> None:
+        """Leave the database."""
+        self._store.close()
+
+    def _beat(self, now: datetime) -> None:
+        from scepkit import __version__
+        from scepkit.store import jobs as node_rows
+        from scepkit.store.rows import milliseconds
+
+        self._store.write(
+            lambda tx: node_rows.heartbeat(
+                tx,
+                node_name(self._settings),
+                version=__version__,
+                started_at=milliseconds(self._started),
+                now=milliseconds(now),
+            )
+        )
+
+
+def node_name(settings: Settings) -> str:
+    """What this machine is called in the audit trail."""
+    return settings.server.node or socket.gethostname()
+
+
+def open_database(settings: Settings) -> Store:
+    """The database of the settings; it is connected to when it is first used.
+
+    :raises ScepError: it cannot be used with this Python.
+    """
+    from scepkit.store import open_store
+
+    database = settings.database
+    return open_store(
+        database.url,
+        node=node_name(settings),
+        relative_to=settings.directory,
+        password=database.password.text() if database.password else None,
+        connections=database.connections,
+    )
+
+
+def prepare(settings: Settings) -> None:
+    """Bring the database to this version, put the configured CAs in, and try whether all works.
+
+    :raises ScepError: it cannot work, with all reasons.
+    """
+    from scepkit.server.assembly import register
+
+    with open_database(settings) as store:
+        for step in store.migrate():
+            log.info("migrated the database: %s", step)
+        register(settings, store, actor="scepkit", now=datetime.now(UTC))
