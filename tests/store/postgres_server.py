@@ -55,8 +55,10 @@ class PostgresServer:
         self._data = self.folder / "data"
         self._databases = 0
         self._connections: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+        # A language's order of letters, as most servers have: ours must not depend on it.
+        language = ["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en"]
         self._run(
-            "initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "-N", "--locale=C"
+            "initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "-N", *language
         )
         self.start()
 

@@ -42,9 +42,10 @@ def test_many_processes_migrate_at_once(empty_url: str) -> None:
     assert sorted(results) == [[]] * 7 + [["initial"]]
 
 
-def test_missing_step_is_applied_to_what_is_there(url: str) -> None:
+def test_missing_step_is_applied_to_what_is_there(empty_url: str) -> None:
     steps = [*migrations.known(), NEXT]
-    with open_store(url) as store:
+    with open_store(empty_url) as store:
+        store.migrate()
         claimed(store, a_claim())
         with pytest.raises(StoreError, match=rf"has schema 1 and .* needs {NEXT.version}"):
             migrations.check(store.driver, steps)
@@ -55,8 +56,8 @@ def test_missing_step_is_applied_to_what_is_there(url: str) -> None:
         ]
 
 
-def test_newer_schema_is_refused(url: str) -> None:
-    with open_store(url) as store:
+def test_newer_schema_is_refused(empty_url: str) -> None:
+    with open_store(empty_url) as store:
         migrations.migrate(store.driver, [*migrations.known(), NEXT])
         for attempt in (store.migrate, store.check_schema):
             with pytest.raises(StoreError, match=r"has schema 2, and .* knows 1") as caught:

@@ -330,7 +330,9 @@ def test_connections_have_limits_and_a_name(store: Store) -> None:
 
 
 def test_database_in_another_encoding_is_refused(postgres_server: PostgresServer) -> None:
-    postgres_server.sql("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0")
+    postgres_server.sql(
+        "CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C' LOCALE_PROVIDER libc"
+    )
     with (
         open_store(postgres_server.url("latin")) as store,
         pytest.raises(StoreError, match="encoding is LATIN1, expected UTF8"),

@@ -137,7 +137,7 @@ CREATE TABLE outbox (
     last_error TEXT NOT NULL,
     payload TEXT NOT NULL
 ) STRICT;
-CREATE INDEX outbox_due ON outbox (not_before) WHERE done_at IS NULL AND dead_at IS NULL;
+CREATE INDEX outbox_due ON outbox (not_before, id) WHERE done_at IS NULL AND dead_at IS NULL;
 
 -- Rows are added by the transactions that decide, and chained later by one sealer.
 CREATE TABLE audit (
