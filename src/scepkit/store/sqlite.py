@@ -288,9 +288,13 @@ class SqliteDriver:
     # ----------------------------------------------------------------------------- connections
 
     def _connect(self) -> SqliteTx:
-        # Nobody else may read it: SQLite gives its other files the same mode.
+        # Nobody else may read it: SQLite gives its other files the same mode.  An existing file is
+        # not opened: closing it would end all locks that this process has on it, and the next
+        # process to leave would then remove the write-ahead log (sqlite.org/howtocorrupt.html 2.2).
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        except FileExistsError:
+            pass
         except OSError as problem:
             raise StoreUnavailable(f"{self.path}: {problem.strerror}") from problem
         connection = sqlite3.connect(
