@@ -134,6 +134,13 @@ def test_every_kind_of_transport_error_is_listed() -> None:
     assert kinds == set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE))
 
 
+def test_every_reason_of_a_key_load_error_is_listed() -> None:
+    docstring = inspect.getdoc(errors.KeyLoadError) or ""
+    reasons = set(re.findall(r'"([a-z-]+)"', docstring))
+    section = errors_page().section("`KeyLoadError`")
+    assert reasons == set(re.findall(r"^\| `([a-z-]+)` \|", section, re.MULTILINE))
+
+
 def test_every_fail_info_is_listed() -> None:
     section = errors_page().section("Not errors: Rejected and Pending")
     for one in errors.FailInfo:

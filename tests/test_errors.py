@@ -13,7 +13,7 @@ from scepkit.errors import FailInfo, ScepError
 ERRORS: list[ScepError] = [
     ScepError("m", hint="h"),
     errors.InputError("m", hint="h"),
-    errors.KeyLoadError("m", path="p", hint="h"),
+    errors.KeyLoadError("m", path="p", reason="missing", hint="h"),
     errors.TransportError("m", url="u", kind="dns", retry_after=5.0, hint="h"),
     errors.HttpStatusError("m", status=503, url="u", excerpt="e", retry_after=5.0, hint="h"),
     errors.TrustError("m", fingerprints=("f",), hint="h"),

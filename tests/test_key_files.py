@@ -138,7 +138,7 @@ def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     with pytest.raises(KeyLoadError, match="exists") as caught:
         keys.write_private_key(path, KEY)
-    assert caught.value.path == str(path)
+    assert (caught.value.path, caught.value.reason) == (str(path), "exists")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["key.pem"]
 

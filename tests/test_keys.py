@@ -132,6 +132,7 @@ def test_the_password_opens_an_encrypted_key(form: str) -> None:
 def test_a_missing_password_is_said_to_be_missing(form: str, password: bytes | None) -> None:
     with pytest.raises(KeyLoadError, match="no password was given") as caught:
         keys.load_key(ENCRYPTED[form], password)
+    assert caught.value.reason == "password-needed"
     assert caught.value.hint
 
 
@@ -139,6 +140,7 @@ def test_a_missing_password_is_said_to_be_missing(form: str, password: bytes | N
 def test_a_wrong_password_is_said_to_be_wrong(form: str) -> None:
     with pytest.raises(KeyLoadError, match="not opened by the password") as caught:
         keys.load_key(ENCRYPTED[form], b"falsch")
+    assert caught.value.reason == "password-wrong"
     assert "falsch" not in str(caught.value)
 
 
@@ -357,6 +359,7 @@ def test_what_is_not_a_certificate_is_named(data: bytes, found: str) -> None:
         keys.load_certificates(data, PASSWORD, path="ca.pem")
     assert found in str(caught.value)
     assert caught.value.path == "ca.pem"
+    assert caught.value.reason == ("password-wrong" if found == "password" else "unusable")
 
 
 def negative_serial() -> bytes:
@@ -434,6 +437,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(KeyLoadError, match="there is no file") as caught:
         keys.read_key_file(tmp_path / "absent")
     assert caught.value.path == str(tmp_path / "absent")
+    assert caught.value.reason == "missing"
 
 
 def test_a_directory_is_named(tmp_path: Path) -> None:

@@ -88,11 +88,15 @@ class KeyLoadError(ScepError):
 
     Attributes:
         path: the file, or "" when it came from memory.
+        reason: one of "password-needed", "password-wrong", "missing", "exists", "unusable".
     """
 
-    def __init__(self, message: str, *, path: str = "", hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, path: str = "", reason: str = "unusable", hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
         self.path = path
+        self.reason = reason
 
 
 class TransportError(ScepError):
@@ -164,9 +168,7 @@ class ProtocolError(ScepError):
 
     fail_info: FailInfo = FailInfo.BAD_REQUEST
 
-    def __init__(
-        self, message: str, *, fail_info: FailInfo | None = None, hint: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, fail_info: FailInfo | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         if fail_info is not None:
             self.fail_info = fail_info

@@ -73,9 +73,9 @@ def test_only_the_challenge_on_the_command_line_has_no_variable() -> None:
 
 
 def test_the_words_that_can_be_chosen_are_those_of_the_library() -> None:
-    assert options.CAPABILITIES == [one.value for one in Capability]
-    assert options.CIPHERS == [one.value for one in Cipher if not one.legacy]
-    assert options.DIGESTS == [one.value for one in Digest if not one.legacy]
+    assert [one.value for one in Capability] == options.CAPABILITIES
+    assert [one.value for one in Cipher if not one.legacy] == options.CIPHERS
+    assert [one.value for one in Digest if not one.legacy] == options.DIGESTS
 
 
 def test_an_unexpected_error_is_told_without_a_traceback(

@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.keys import write_private_key
+from scepkit.keys import private_key_pem, read_key_file, write_private_key
 from scepkit.testing import TestCa
 from tests import pki
 
@@ -166,6 +167,33 @@ def test_the_password_of_a_key_is_asked_for(ca: TestCa, url: str, tmp_path: Path
         code, _, _ = running.end()
         assert "sesame" not in running.shown
     assert code == 0
+
+
+def test_a_password_that_is_typed_is_for_the_key_it_was_asked_for(
+    ca: TestCa, url: str, tmp_path: Path
+) -> None:
+    certificate, key = ca.issue("CN=router1", key=pki.key())
+    (tmp_path / "signer.pem").write_bytes(
+        certificate.public_bytes(Encoding.PEM) + private_key_pem(key, b"sesame")
+    )
+    words = enrolment(url, "--ca-fingerprint", ca.fingerprint, "--signer-cert", "signer.pem")
+    with at_terminal(*words, cwd=tmp_path) as running:
+        running.wait_for("scepkit: password of signer.pem: ")
+        running.type("sesame")
+        code, _, _ = running.end()
+    assert code == 0
+    read_key_file(tmp_path / "key.pem")  # is not encrypted
+
+
+def test_the_password_of_the_key_for_tls_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "tls.pem").write_bytes(pki.self_signed().certificate.public_bytes(Encoding.PEM))
+    write_private_key(tmp_path / "tls.key", pki.key("rsa2048-c"), b"sesame")
+    words = ["caps", "https://127.0.0.1:1/", "--tls-cert", "tls.pem", "--tls-key", "tls.key"]
+    with at_terminal(*words, cwd=tmp_path) as running:
+        running.wait_for("scepkit: password of tls.key: ")
+        running.type("sesame")
+        code, _, stderr = running.end()
+    assert code == 5, stderr  # the key was opened: nobody listens there
 
 
 def test_a_long_wait_shows_one_line_that_is_rewritten(tmp_path: Path) -> None:

@@ -229,10 +229,13 @@ def test_a_missing_client_certificate_is_told(
 
 
 @pytest.mark.parametrize(
-    ("password", "words"),
-    [(None, "encrypted and there is no password"), ("hunter2", "the password is wrong")],
+    ("password", "reason", "words"),
+    [
+        (None, "password-needed", "encrypted and there is no password"),
+        ("hunter2", "password-wrong", "the password is wrong"),
+    ],
 )
-def test_a_locked_key_is_told(files: Files, password: str | None, words: str) -> None:
+def test_a_locked_key_is_told(files: Files, password: str | None, reason: str, words: str) -> None:
     locked = files.directory / "locked2.key"
     locked.write_bytes(
         pki.key("ec256-b").private_bytes(
@@ -242,7 +245,7 @@ def test_a_locked_key_is_told(files: Files, password: str | None, words: str) ->
     options = HttpOptions(client_certificate=(files.server, locked, password))
     with HttpTransport(options) as http, pytest.raises(KeyLoadError, match=words) as caught:
         http.exchange(get("https://127.0.0.1:1/"))
-    assert caught.value.path == str(locked)
+    assert (caught.value.path, caught.value.reason) == (str(locked), reason)
     assert "hunter2" not in str(caught.value)
 
 

@@ -18,6 +18,7 @@ from scepkit.cli.connect import (
 )
 from scepkit.cli.options import http_options, profile_option, trust_options
 from scepkit.cli.output import STDIO, Output, fields, write_text
+from scepkit.cli.passwords import only_one_from_stdin
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -58,6 +59,7 @@ def ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:  
     """
     if out.as_json and options["out"] == STDIO:
         raise click.UsageError("--json and --out - both want stdout")
+    only_one_from_stdin(options)
     trusted = has_trust(options)
     offer, known = (_verified if trusted else _unverified)(out, url, profile, options)
     certificates = list(known.certificates if known is not None and trusted else offer.certificates)

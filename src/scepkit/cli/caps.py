@@ -10,6 +10,7 @@ from scepkit.cli.command import command
 from scepkit.cli.connect import open_client, trust_nobody
 from scepkit.cli.options import http_options, profile_option
 from scepkit.cli.output import Output, fields
+from scepkit.cli.passwords import only_one_from_stdin
 
 if TYPE_CHECKING:
     from scepkit.core.capabilities import Capabilities
@@ -38,6 +39,7 @@ def caps(out: Output, /, url: str, profile: str | None, **options: Any) -> None:
     words scepkit does not know, and which algorithms and which HTTP method scepkit would use with
     it. Nobody signs this answer, so it needs no trust and earns none.
     """
+    only_one_from_stdin(options)
     with open_client(out, url, options, trust=trust_nobody) as client:
         found = client.get_capabilities(profile)
         values = _values(found, client.url, force_get=options["force_get"])

@@ -45,7 +45,7 @@ def open_client(
 
     verifier = trust or read_trust(out, options)
     preferences = read_preferences(options)
-    transport = _transport(out, read_http_options(options))
+    transport = _transport(out, read_http_options(out, options))
     return Client(url, trust=verifier, transport=transport, preferences=preferences)
 
 
@@ -63,19 +63,26 @@ def _transport(out: Output, options: HttpOptions) -> Transport:
 # ------------------------------------------------------------------------------------ HTTP
 
 
-def read_http_options(options: Options) -> HttpOptions:
+def read_http_options(out: Output, options: Options) -> HttpOptions:
     """The HTTP options."""
     from scepkit.transport import HttpOptions
 
     certificate, key = options["tls_cert"], options["tls_key"]
     if key is not None and certificate is None:
         raise click.UsageError("--tls-key needs --tls-cert")
+    if options["tls_key_password_file"] is not None and certificate is None:
+        raise click.UsageError("--tls-key-password-file needs --tls-cert")
+    client = None
+    if certificate is not None:
+        from scepkit.cli.identity import read_tls_key_password
+
+        client = (certificate, key, read_tls_key_password(out, options))
     return HttpOptions(
         timeout=options["timeout"],
         connect_timeout=min(10.0, options["timeout"]),
         proxy=options["proxy"],
         ca_bundle=options["tls_ca"],
-        client_certificate=None if certificate is None else (certificate, key, None),
+        client_certificate=client,
         tls_host_name=options["tls_host_name"],
         basic_auth=_basic_auth(options["basic_auth_file"]),
     )

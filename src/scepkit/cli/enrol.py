@@ -13,6 +13,7 @@ from scepkit.cli.options import (
     key_password_option,
     key_type_option,
     message_type_option,
+    new_key_password_option,
     p12_options,
     protocol_options,
     request_options,
@@ -42,6 +43,7 @@ scepkit enrol http://scep.example.com/scep --subject CN=router1,O=Acme \\
 )
 @key_type_option
 @key_password_option
+@new_key_password_option
 @signer_options
 @option(
     "--dir",

@@ -23,15 +23,10 @@ from scepkit.core.certificates import PrivateKey
 from scepkit.core.enrolment import Requester
 from scepkit.keys import generate_key, parse_key_spec, write_private_key
 
-_MAY_BE_STDIN = (
-    "csr", "key", "signer_cert", "signer_key", "ca_cert", "challenge_file", "key_password_file",
-    "p12_password_file", "basic_auth_file",
-)  # fmt: skip
-
 
 def run(out: Output, url: str, directory: str, options: Options) -> ExitCode:
     """Obtain a certificate into `directory`."""
-    only_one_from_stdin(**{name: options[name] for name in _MAY_BE_STDIN})
+    only_one_from_stdin(options)
     wanted = read_request_options(options)
     if options["key_type"] is not None:
         parse_key_spec(options["key_type"])
@@ -52,7 +47,7 @@ def _enrol(
 ) -> ExitCode:
     pending_path = os.path.join(directory, "pending.json")
     destination = _destination(directory, pending_path, options)
-    passwords = KeyPassword(out, options["key_password_file"])
+    passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
     p12_password = read_p12_password(out, options["p12_password_file"]) if options["p12"] else None
     key, is_new = _key(out, destination, passwords, options)
     requester: Requester | None = None
@@ -64,7 +59,7 @@ def _enrol(
     challenge = secret.get()
     csr = wanted.csr_for(key, challenge)
     if is_new:
-        write_private_key(destination.present_key, key, passwords.value)
+        write_private_key(destination.present_key, key, passwords.for_new())
         out.step(f"wrote {destination.present_key}")
     errand = Errand(
         destination=destination,
@@ -143,7 +138,7 @@ def _key(
     if options["key"] is not None:
         return passwords.read_key(path), False
     if os.path.lexists(path):
-        key = passwords.read_key(path)
+        key = passwords.read_key(path, first=passwords.for_new())
         refuse_other_type(key, path, options["key_type"])
         out.note(f"using the key of an earlier attempt, {path}")
         return key, False

@@ -163,6 +163,8 @@ def _evidence(error: ScepError) -> dict[str, Any]:
             found[name] = list(value) if isinstance(value, tuple) else value
     if isinstance(error, TransportError):
         found["reason"] = error.kind
+    if isinstance(error, KeyLoadError):
+        found["reason"] = error.reason
     if isinstance(error, ConfigErrors):
         found["errors"] = [
             {"path": one.path, "problem": one.problem, "hint": one.hint} for one in error.errors
@@ -202,7 +204,8 @@ def _os_error_text(error: OSError) -> str:
 
 def _os_error_evidence(error: OSError) -> dict[str, Any]:
     name = _file_name(error)
-    return {"path": name} if name else {}
+    evidence = {"path": name} if name else {}
+    return {**evidence, "reason": "missing"} if isinstance(error, FileNotFoundError) else evidence
 
 
 def _file_name(error: OSError) -> str:

@@ -6,16 +6,15 @@ only when a key needs one, and is read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scepkit.cli.failures import Unfit
-from scepkit.cli.output import Output
+from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.terminal import ask_secret, has_terminal
 from scepkit.errors import KeyLoadError
 from scepkit.keys import load_certificates, load_key
-from scepkit.keys.finding import is_pkcs12
 from scepkit.keys.loading import MAX_FILE
 
 if TYPE_CHECKING:
@@ -29,20 +28,38 @@ T = TypeVar("T")
 
 
 class KeyPassword:
-    """The password of the keys of one command; stdin can be read once only."""
+    """The passwords of the keys of one command.
 
-    def __init__(self, out: Output, path: str | None) -> None:
+    One is asked for at the terminal when the key in a file turns out to need it, and then counts
+    for that file only.
+
+    Args:
+        out: how to ask.
+        path: the file of ``--key-password-file``.
+        new_path: the file of ``--new-key-password-file``.
+    """
+
+    def __init__(self, out: Output, path: str | None, new_path: str | None = None) -> None:
         self._out = out
-        self.value = file_password("--key-password-file", path, "SCEPKIT_KEY_PASSWORD")
+        self._given = file_password("--key-password-file", path, "SCEPKIT_KEY_PASSWORD")
+        self._for_new = file_password(
+            "--new-key-password-file", new_path, "SCEPKIT_NEW_KEY_PASSWORD"
+        )
+        self._opened: dict[str, bytes] = {}
+        self._stdin: bytes | None = None
 
-    def read_key(self, path: str) -> PrivateKey:
+    def read_key(self, path: str, *, first: bytes | None = None) -> PrivateKey:
         """Load the private key in the file `path`; ``-`` is stdin.
+
+        Args:
+            path: the file.
+            first: the password to try before the others, if it needs one.
 
         Raises:
             KeyLoadError: there is none, or the password is missing or wrong.
             OSError: the file cannot be read.
         """
-        return self._load(load_key, path)
+        return self._load(load_key, path, first)
 
     def read_certificates(self, path: str) -> tuple[x509.Certificate, ...]:
         """Load all certificates in the file `path`, which may be PKCS #12.
@@ -51,29 +68,64 @@ class KeyPassword:
             KeyLoadError: there is none, or the password is missing or wrong.
             OSError: the file cannot be read.
         """
-        return self._load(load_certificates, path)
+        return self._load(load_certificates, path, None)
 
-    def _load(self, load: Callable[..., T], path: str) -> T:
-        data = read_input(path, limit=MAX_FILE)
-        password = self._password_for(data, path)
+    def for_new(self, instead_of: str = "") -> bytes | None:
+        """The password to encrypt a key with that is made here, or None.
+
+        Args:
+            instead_of: the file of the key that it replaces, which was read before, and whose
+                password it keeps when there is no other.  For a key that replaces none, that is
+                the password of keys that are read.
+        """
+        if self._for_new is not None:
+            return self._for_new
+        return self._opened.get(instead_of) if instead_of else self._given
+
+    def _load(self, load: Callable[..., T], path: str, first: bytes | None) -> T:
+        data = self._read(path)
         try:
-            return load(data, password, path=path)
+            return load(data, None, path=path)
         except KeyLoadError as error:
-            if password is None and _needs_password(data):
+            if error.reason != "password-needed":
+                raise
+            password = first or self._given or self._opened.get(path) or self._ask(path)
+            if password is None:
                 error.hint = "give its password with --key-password-file or SCEPKIT_KEY_PASSWORD"
-            raise
+                raise
+        loaded = load(data, password, path=path)
+        self._opened[path] = password
+        return loaded
 
-    def _password_for(self, data: bytes, path: str) -> bytes | None:
-        if self.value is None and _needs_password(data) and has_terminal(self._out):
-            self.value = ask_secret(f"password of {path}").encode()
-        return self.value
+    def _read(self, path: str) -> bytes:
+        if path != STDIO:
+            return read_input(path, limit=MAX_FILE)
+        # A certificate and its key may be in one file.
+        if self._stdin is None:
+            self._stdin = read_input(path, limit=MAX_FILE)
+        return self._stdin
+
+    def _ask(self, path: str) -> bytes | None:
+        if not has_terminal(self._out):
+            return None
+        return ask_secret(f"password of {path}").encode() or None
 
 
-def _needs_password(data: bytes) -> bool:
-    if not data.startswith(b"0"):
-        # In PEM that is "ENCRYPTED PRIVATE KEY", or "Proc-Type: 4,ENCRYPTED" in the old format.
-        return b"ENCRYPTED" in data
-    return is_pkcs12(data)
+def read_tls_key_password(out: Output, options: Mapping[str, Any]) -> str | None:
+    """The password of the key of ``--tls-cert``; asked for when the key is encrypted."""
+    given = file_password(
+        "--tls-key-password-file", options["tls_key_password_file"], "SCEPKIT_TLS_KEY_PASSWORD"
+    )
+    if given is not None:
+        return given.decode()
+    path = options["tls_key"] or options["tls_cert"]
+    try:
+        load_key(read_input(path, limit=MAX_FILE), path=path)
+    except KeyLoadError as error:
+        # Whatever else is wrong is told by whoever uses the key.
+        if error.reason == "password-needed" and has_terminal(out):
+            return ask_secret(f"password of {path}") or None
+    return None
 
 
 def read_certificates(path: str) -> tuple[x509.Certificate, ...]:

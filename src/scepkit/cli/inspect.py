@@ -56,7 +56,7 @@ def inspect(
     of the recipient, or the challenge where a message is encrypted with it, the content is shown
     too; the challengePassword in a request is not.
     """
-    only_one_from_stdin(message=message, key=key, **_files(options))
+    only_one_from_stdin({**options, "key": key, "cert": cert}, message=message)
     from scepkit.core.inspect import inspect_message, render_text, to_json
 
     data = read_input(message, limit=_LARGEST)
@@ -75,10 +75,6 @@ def inspect(
     if options["out"] is not None:
         _write_message_data(out, options["out"], found.layers)
     out.result(to_json(found), lambda: render_text(found))
-
-
-def _files(options: dict[str, Any]) -> dict[str, str | None]:
-    return {name: options[name] for name in ("key_password_file", "challenge_file")}
 
 
 def _identity(

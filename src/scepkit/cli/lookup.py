@@ -19,7 +19,7 @@ from scepkit.cli.options import (
     trust_options,
 )
 from scepkit.cli.output import Output, check_target
-from scepkit.cli.passwords import Challenge
+from scepkit.cli.passwords import Challenge, only_one_from_stdin
 
 if TYPE_CHECKING:
     from scepkit.client import Client
@@ -66,6 +66,7 @@ def cert(out: Output, /, url: str, serial: str, **options: Any) -> None:  # fmt:
     a decimal one is written dec:1234. The answer is verified like an enrolment's.
     """
     number = read_serial(serial)
+    only_one_from_stdin(options)
     check_target(options["out"], binary=options["outform"] == "der")
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -113,6 +114,7 @@ def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  
     (RFC 8894 section 2.7). The CRL's signature is verified.
     """
     number = None if serial is None else read_serial(serial)
+    only_one_from_stdin(options)
     check_target(options["out"], binary=options["outform"] == "der")
     from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -171,6 +173,7 @@ def next_ca(out: Output, /, url: str, profile: str | None, **options: Any) -> No
     when the CA does not offer one.
     """
     binary = options["outform"] == "der"
+    only_one_from_stdin(options)
     check_target(options["out"], binary=binary)
     from cryptography.hazmat.primitives.serialization import Encoding
 

@@ -104,6 +104,10 @@ http_options = together(
            help="Present this certificate to an https server."),
     option("--tls-key", metavar="FILE", section=_HTTP,
            help="The key of --tls-cert, when it is not in the same file."),
+    option("--tls-key-password-file", metavar="FILE", section=_HTTP,
+           help="The password of that key, when it is encrypted; `-` is stdin. "
+                "SCEPKIT_TLS_KEY_PASSWORD can hold it too. Otherwise scepkit asks at the "
+                "terminal."),
     option("--tls-host-name", metavar="NAME", section=_HTTP,
            help="The name the https server's certificate must have, instead of the URL's."),
     option("--basic-auth-file", metavar="FILE", section=_HTTP,
@@ -122,9 +126,15 @@ challenge_options = together(
 
 key_password_option = option(
     "--key-password-file", metavar="FILE", section=_KEY,
-    help="The password of an encrypted key, and of a key that is made here; `-` is stdin. "
-         "SCEPKIT_KEY_PASSWORD can hold it too. For an encrypted key scepkit otherwise asks at the "
-         "terminal.",
+    help="The password of an encrypted key; `-` is stdin. SCEPKIT_KEY_PASSWORD can hold it too. "
+         "Otherwise scepkit asks at the terminal.",
+)  # fmt: skip
+
+new_key_password_option = option(
+    "--new-key-password-file", metavar="FILE", section=_KEY,
+    help="Encrypt a key that is made here with the password in FILE; `-` is stdin. "
+         "SCEPKIT_NEW_KEY_PASSWORD can hold it too. Default: that of --key-password-file; in a "
+         "renewal that of the old key, if it has one.",
 )  # fmt: skip
 
 key_type_option = option(

@@ -64,13 +64,25 @@ def read_input(path: str, *, limit: int) -> bytes:
     return data
 
 
-def only_one_from_stdin(**options: str | None) -> None:
-    """Refuse two options that would both read stdin.
+#: The options whose file may be stdin.
+_READ = (
+    "csr", "key", "cert", "signer_cert", "signer_key", "ca_cert", "ra_certs", "next_ca_cert",
+    "challenge_file", "key_password_file", "new_key_password_file", "p12_password_file",
+    "basic_auth_file", "tls_key_password_file",
+)  # fmt: skip
+
+
+def only_one_from_stdin(options: Mapping[str, Any], **arguments: str) -> None:
+    """Refuse two options or arguments that would both read stdin.
 
     Raises:
-        click.UsageError: more than one of `options` is ``-``.
+        click.UsageError: more than one of them is ``-``.
     """
-    names = ["--" + name.replace("_", "-") for name, value in options.items() if value == STDIO]
+    names = [name.upper() for name, value in arguments.items() if value == STDIO]
+    for name in _READ:
+        value = options.get(name)
+        given = value if isinstance(value, tuple) else (value,)
+        names += ["--" + name.removesuffix("s").replace("_", "-")] * given.count(STDIO)
     if len(names) > 1:
         raise click.UsageError(f"{' and '.join(names)} cannot both be read from stdin")
 

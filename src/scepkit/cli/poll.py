@@ -11,6 +11,7 @@ from scepkit.cli.options import (
     challenge_options,
     http_options,
     key_password_option,
+    new_key_password_option,
     p12_password_option,
     wait_options,
 )
@@ -31,6 +32,7 @@ scepkit poll /etc/router1/pending.json --wait 3600
     help="The key that signed the request, if it is no longer where it was.",
 )
 @key_password_option
+@new_key_password_option
 @challenge_options
 @p12_password_option
 @wait_options

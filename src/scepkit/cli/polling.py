@@ -14,13 +14,10 @@ from scepkit.cli.passwords import Challenge, only_one_from_stdin
 from scepkit.cli.pending_file import PendingFile, read_pending
 from scepkit.core.trust import PinnedCertificate
 
-_MAY_BE_STDIN = ("key", "challenge_file", "key_password_file", "p12_password_file",
-                 "basic_auth_file")  # fmt: skip
-
 
 def run(out: Output, path: str, options: Options) -> ExitCode:
     """Ask for the decision on the request that the file `path` is about."""
-    only_one_from_stdin(**{name: options[name] for name in _MAY_BE_STDIN})
+    only_one_from_stdin(options)
     stored = read_pending(path)
     with alone_in(os.path.dirname(os.path.abspath(path))):
         return resume(out, stored, path, options, signer_key_path=options["key"])
@@ -45,13 +42,13 @@ def resume(
     """
     options = {**options, **stored.options, "ra_certificates": stored.ra_certificates}
     secret = Challenge(out, options)
-    passwords = KeyPassword(out, options["key_password_file"])
+    passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
     where = signer_key_path or stored.signer_key
     signer_key = passwords.read_key(where)
     destination = stored.destination
     key = signer_key
     if stored.p12 is not None and stored.signer_key != destination.present_key:
-        key = passwords.read_key(destination.present_key)
+        key = passwords.read_key(destination.present_key, first=passwords.for_new(where))
     errand = Errand(
         destination=destination,
         pending_path=path,

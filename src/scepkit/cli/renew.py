@@ -13,6 +13,7 @@ from scepkit.cli.options import (
     key_password_option,
     key_type_option,
     message_type_option,
+    new_key_password_option,
     p12_options,
     protocol_options,
     trust_options,
@@ -67,6 +68,7 @@ scepkit renew http://scep.example.com/scep --cert cert.pem --key key.pem --days 
 @option("--same-key", is_flag=True, section="Key", help="Keep the key.")
 @key_type_option
 @key_password_option
+@new_key_password_option
 @trust_options
 @challenge_options
 @wait_options

@@ -39,13 +39,10 @@ _DAYS = 30.0
 _MOST_DAYS = 36500.0
 _PART_OF_LIFETIME = 3
 
-_MAY_BE_STDIN = ("ca_cert", "challenge_file", "key_password_file", "p12_password_file",
-                 "basic_auth_file")  # fmt: skip
-
 
 def run(out: Output, url: str, options: Options) -> ExitCode:
     """Renew a certificate in its place, if it is due."""
-    only_one_from_stdin(**{name: options[name] for name in _MAY_BE_STDIN})
+    only_one_from_stdin(options)
     for name in ("cert", "key"):
         if options[name] == STDIO:
             raise Unfit(f"--{name} - cannot be renewed: its successor takes its place")
@@ -69,7 +66,7 @@ def _refuse_one_file(options: Options) -> None:
 
 
 def _renew(out: Output, url: str, options: Options) -> ExitCode:
-    passwords = KeyPassword(out, options["key_password_file"])
+    passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
     if swap.finish(options["cert"]) or _take_up(options, passwords):
         out.note("completed a renewal that had been interrupted")
     old = _Old(passwords, options)
@@ -105,7 +102,6 @@ class _Old:
                 )
         certificates = load_certificates(data, path=self.path)
         self.key = passwords.read_key(self.key_path)
-        self.key_is_encrypted = b"ENCRYPTED" in key_data
         self.certificate = own_certificate(certificates, self.key, self.path)
         #: What else is in the certificate's file.
         self.others = tuple(one for one in certificates if one != self.certificate)
@@ -163,7 +159,10 @@ def _take_up(options: Options, passwords: KeyPassword) -> bool:
     if not os.path.exists(arrived):
         return False
     staged = os.path.exists(swap.successor(key))
-    private = passwords.read_key(swap.successor(key) if staged else key)
+    if staged:
+        private = passwords.read_key(swap.successor(key), first=passwords.for_new())
+    else:
+        private = passwords.read_key(key)
     if read_certificates(arrived)[0].public_key() != private.public_key():
         return False
     paths = [key] if staged else []
@@ -210,8 +209,7 @@ def _send(
         client.get_ca_certificates(profile)
         challenge = secret.get()
         if is_new:
-            password = passwords.value if old.key_is_encrypted else None
-            write_private_key(destination.present_key, key, password)
+            write_private_key(destination.present_key, key, passwords.for_new(old.key_path))
             out.step(f"wrote {destination.present_key}")
         errand = Errand(
             destination=destination,
@@ -248,7 +246,7 @@ def _new_key(
         return old.key, False
     path = destination.present_key
     if os.path.lexists(path):
-        key = passwords.read_key(path)
+        key = passwords.read_key(path, first=passwords.for_new(old.key_path))
         refuse_other_type(key, path, options["key_type"])
         out.note(f"using the key of an earlier attempt, {path}")
         return key, False

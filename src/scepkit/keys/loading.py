@@ -48,8 +48,8 @@ class _Source:
     path: str
     name: str
 
-    def error(self, text: str, *, hint: str = "") -> KeyLoadError:
-        return KeyLoadError(f"{self.name} {text}", path=self.path, hint=hint)
+    def error(self, text: str, *, reason: str = "unusable", hint: str = "") -> KeyLoadError:
+        return KeyLoadError(f"{self.name} {text}", path=self.path, reason=reason, hint=hint)
 
     def is_not(self, expected: str) -> KeyLoadError:
         what, hint = found(self.data)
@@ -124,7 +124,9 @@ def _decrypted(
         if password:  # it is not encrypted
             return _decrypted(load, data, None, source)
         raise source.error(
-            "is encrypted, and no password was given", hint="give its password"
+            "is encrypted, and no password was given",
+            reason="password-needed",
+            hint="give its password",
         ) from exc
     except UnsupportedAlgorithm as exc:
         raise source.error(
@@ -133,7 +135,9 @@ def _decrypted(
         ) from exc
     except (ValueError, Warning) as exc:
         if password and _is_encrypted(load, data):
-            raise source.error("is not opened by the password that was given") from exc
+            raise source.error(
+                "is not opened by the password that was given", reason="password-wrong"
+            ) from exc
         raise source.is_not("a private key") from exc
 
 
@@ -173,15 +177,21 @@ def _pkcs12(source: _Source, password: bytes | None) -> PKCS12KeyAndCertificates
             return pkcs12.load_pkcs12(source.data, attempt)
         except (ValueError, TypeError, UnsupportedAlgorithm, Warning) as exc:
             reasons.append(exc)
-    reason = reasons[0]
-    if isinstance(reason, UnsupportedAlgorithm):
-        text, hint = "is a PKCS#12 file with encryption that is not supported", ""
+    cause = reasons[0]
+    if isinstance(cause, UnsupportedAlgorithm):
+        error = source.error("is a PKCS#12 file with encryption that is not supported")
     elif password:
-        text, hint = "(PKCS#12) is damaged or not opened by the password that was given", ""
+        error = source.error(
+            "(PKCS#12) is damaged or not opened by the password that was given",
+            reason="password-wrong",
+        )
     else:
-        text = "is a PKCS#12 file, and no password was given for it (or it is damaged)"
-        hint = "give its password"
-    raise source.error(text, hint=hint) from reason
+        error = source.error(
+            "is a PKCS#12 file, and no password was given for it (or it is damaged)",
+            reason="password-needed",
+            hint="give its password",
+        )
+    raise error from cause
 
 
 # ------------------------------------------------------------------ certificates
@@ -324,7 +334,7 @@ def read_file(path: Path) -> bytes:
         with open(name, "rb") as file:
             data = file.read(MAX_FILE + 1)
     except FileNotFoundError as exc:
-        raise KeyLoadError(f"there is no file {name}", path=name) from exc
+        raise KeyLoadError(f"there is no file {name}", path=name, reason="missing") from exc
     except IsADirectoryError as exc:
         raise KeyLoadError(f"{name} is a directory, expected a file", path=name) from exc
     except PermissionError as exc:

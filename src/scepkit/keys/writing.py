@@ -108,7 +108,10 @@ def write_file(path: Path, data: bytes, mode: int = 0o644, force: bool = False) 
 
 def _exists(target: str) -> KeyLoadError:
     return KeyLoadError(
-        f"{target} exists and is not overwritten", path=target, hint="use force, or another name"
+        f"{target} exists and is not overwritten",
+        path=target,
+        reason="exists",
+        hint="use force, or another name",
     )
 
 

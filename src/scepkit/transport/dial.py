@@ -213,16 +213,25 @@ def _load_client_certificate(
         context.load_cert_chain(certificate, key, password)
     except ssl.SSLError as error:
         if asked:
-            found = (
-                "the password is wrong" if files[2] else "it is encrypted and there is no password"
-            )
-            raise KeyLoadError(f"the key in {key} cannot be read: {found}", path=str(key)) from None
+            raise _locked(key, given=bool(files[2])) from None
         found = {
             "KEY_VALUES_MISMATCH": "the key is not the certificate's",
         }.get(error.reason or "", "expected a certificate and a key in PEM")
         raise KeyLoadError(
             f"{certificate} and {key} cannot be used for TLS: {found}", path=str(key)
         ) from None
+
+
+def _locked(key: Path, *, given: bool) -> KeyLoadError:
+    found = "the password is wrong" if given else "it is encrypted and there is no password"
+    return KeyLoadError(
+        f"the key in {key} cannot be read: {found}",
+        path=str(key),
+        reason="password-wrong" if given else "password-needed",
+        hint=""
+        if given
+        else "give the password as the third part of client_certificate (--tls-key-password-file)",
+    )
 
 
 def _existing(path: FilePath, option: str) -> Path:
@@ -233,7 +242,9 @@ def _existing(path: FilePath, option: str) -> Path:
             return Path(path)
     except OSError as error:
         raise KeyLoadError(
-            f"{path} ({option}) cannot be read: {_reason(error)}", path=str(path)
+            f"{path} ({option}) cannot be read: {_reason(error)}",
+            path=str(path),
+            reason="missing" if isinstance(error, FileNotFoundError) else "unusable",
         ) from None
 
 
