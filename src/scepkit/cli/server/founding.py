@@ -21,7 +21,7 @@ from scepkit.ca import CaIssuer
 from scepkit.cli.failures import Unfit
 from scepkit.cli.identity import KeyPassword, read_certificates
 from scepkit.cli.output import STDIO, Output
-from scepkit.cli.passwords import only_one_from_stdin, read_secret_file
+from scepkit.cli.passwords import read_secret_file
 from scepkit.cli.terminal import ask, ask_secret, has_terminal
 from scepkit.config import parse_address, parse_duration
 from scepkit.core.names import parse_subject
@@ -39,6 +39,7 @@ _PLAN_OPTIONS = (
     "subject", "key_type", "validity", "with_ra", "preset", "database", "database_password_file",
     "bind", "public_url", "ca_key", "csr_out",
 )  # fmt: skip
+_FROM_STDIN = ("passphrase_file", "key_password_file", "ca_key", "ca_cert")
 _OF_A_NEW_CA = ("subject", "key_type", "validity", "csr_out")
 
 
@@ -119,12 +120,7 @@ def go_on(
 
 
 def _plan_and_passphrase(out: Output, options: Mapping[str, Any]) -> tuple[Plan, Passphrase]:
-    only_one_from_stdin(
-        passphrase_file=options["passphrase_file"],
-        key_password_file=options["key_password_file"],
-        ca_key=options["ca_key"],
-        ca_cert=options["ca_cert"],
-    )
+    _only_one_from_stdin(options)
     existing = options["ca_cert"] is not None or options["ca_key"] is not None
     for name in _OF_A_NEW_CA:
         if existing and options[name]:
@@ -144,6 +140,13 @@ def _plan_and_passphrase(out: Output, options: Mapping[str, Any]) -> tuple[Plan,
     plan = replace(plan, **{name: value for name, value in changes.items() if value})
     passphrase = _passphrase(out, options["passphrase_file"])
     return replace(plan, passphrase_file=passphrase.file), passphrase
+
+
+def _only_one_from_stdin(options: Mapping[str, Any]) -> None:
+    given = [name for name in _FROM_STDIN if options[name] == STDIO]
+    if len(given) > 1:
+        names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"{names} cannot both be read from stdin")
 
 
 def _subject(out: Output, given: str | None) -> str:
