@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -172,38 +173,46 @@ def _read(
 ) -> _Reading:
     content = decrypted.content if decrypted else secrets.token_bytes(64)
     if message_type in _ENROLS:
-        csr, fault = _read_csr(content)
-        if csr is not None:
-            kind = PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq
-            return _Reading(kind(csr.der), csr, decrypted, opener, secret)
-        return _Reading(fault=fault, wrong_type=_is_other_data(content))
+        csr, fault = _parsed(content)
+        # What is no request may be other messageData; what is one is not looked at again.
+        wrong_type = csr is None and _is_other_data(content)
+        if fault := fault or _signature_fault(csr, len(content)):
+            return _Reading(fault=fault, wrong_type=wrong_type)
+        assert csr is not None  # noqa: S101 - or there were a fault
+        kind = PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq
+        return _Reading(kind(csr.der), csr, decrypted, opener, secret)
     try:
         data = decode_data(message_type, content)
     except ProtocolError as error:
-        csr, _ = _read_csr(content)
-        return _Reading(fault=f"{error}", wrong_type=csr is not None)
+        csr, fault = _parsed(content)
+        wrong_type = not (fault or _signature_fault(csr, len(content)))
+        return _Reading(fault=f"{error}", wrong_type=wrong_type)
     return _Reading(data, None, decrypted, opener, secret)
 
 
-def _read_csr(content: bytes) -> tuple[ParsedCsr | None, str]:
-    """A request whose own signature is good; or None and the fault, always after the same work."""
-    csr, fault = None, ""
+def _parsed(content: bytes) -> tuple[ParsedCsr | None, str]:
+    """A request; or, after reading a decoy in its place and verifying that, the fault."""
     try:
-        csr = read_csr(content)
-        csr.check_signature()
-        return csr, ""
+        return read_csr(content), ""
     except ScepError as error:
-        fault = f"the request is bad: {error}"
-    # What was left out above: reading what is no request, and one good request.
-    try:
-        if csr is not None:
-            read_csr(secrets.token_bytes(len(content)))
-    except ScepError:
-        pass
-    decoy = read_csr(_decoy())
+        read_csr(_decoy()).check_signature()
+        return None, f"the request is bad: {error}"
+
+
+def _signature_fault(csr: ParsedCsr | None, length: int) -> str:
+    """What is wrong with a request's own signature, or ""; a fault costs one failed reading more.
+
+    So a request that does not sign itself takes as long as content that is no request.
+    """
     if csr is None:
-        decoy.check_signature()
-    return None, fault
+        return ""
+    try:
+        csr.check_signature()
+    except ScepError as error:
+        with suppress(ScepError):
+            read_csr(secrets.token_bytes(length))
+        return f"the request is bad: {error}"
+    return ""
 
 
 def _is_other_data(content: bytes) -> bool:

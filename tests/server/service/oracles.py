@@ -1,0 +1,122 @@
+"""Requests that cannot be read, by cause; and how their answers compare (attacks A2 and A3).
+
+An attacker who catches a request can send its envelope again with its ciphertexts changed.  From
+the answers he must not learn whether an RSA padding, a CBC padding or what came out was good.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import shuffle
+from time import perf_counter, thread_time
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from tests import cms_writer as w
+from tests.server.service.odd_requests import enveloped, sent
+from tests.server.service.world import Device, Message, World
+
+
+def causes(device: Device) -> dict[str, Callable[[], Message]]:
+    """For each cause a maker of messages, which are alike but for what is inside."""
+    csr = device.csr("a-challenge-that-nobody-may-learn")
+    public = device.world.recipient.public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    numbers, size = public.public_numbers(), public.key_size // 8
+    key, iv = os.urandom(16), os.urandom(16)
+    good = w.aes_cbc(key, iv, csr)
+
+    def message(**parts: bytes) -> Message:
+        given: dict[str, Any] = {"key": key, "iv": iv, **parts}
+        return sent(device, enveloped(device, csr, **given))
+
+    def changed(at: int) -> bytes:
+        return good[:at] + bytes((good[at] ^ (os.urandom(1)[0] | 1),)) + good[at + 1 :]
+
+    def encrypted(plain: bytes) -> bytes:
+        return public.encrypt(plain, padding.PKCS1v15())
+
+    def raw(block: bytes) -> bytes:
+        """RSA without padding: what a client that builds its own blocks can send."""
+        value = pow(int.from_bytes(block, "big"), numbers.e, numbers.n)
+        return value.to_bytes(size, "big")
+
+    broken = bytearray(csr)
+    broken[-3] ^= 1
+    return {
+        "padding of the content": lambda: message(ciphertext=changed(len(good) - 17)),
+        "last block": lambda: message(ciphertext=changed(len(good) - 1)),
+        "block in the middle": lambda: message(ciphertext=changed(len(good) // 2)),
+        "first block": lambda: message(ciphertext=changed(0)),
+        "one block of chance": lambda: message(ciphertext=os.urandom(16)),
+        "all of it by chance": lambda: message(ciphertext=os.urandom(len(good))),
+        "IV": lambda: message(iv=os.urandom(16), ciphertext=good),
+        "another key": lambda: message(encrypted_key=encrypted(os.urandom(16))),
+        "a key too short": lambda: message(encrypted_key=encrypted(os.urandom(15))),
+        "a key too long": lambda: message(encrypted_key=encrypted(os.urandom(32))),
+        "no PKCS#1 type": lambda: message(encrypted_key=raw(b"\0\1" + b"\xff" * (size - 2))),
+        "no zero in PKCS#1": lambda: message(encrypted_key=raw(b"\0\2" + b"\xff" * (size - 2))),
+        "all zero": lambda: message(encrypted_key=bytes(size)),
+        "a ciphertext by chance": lambda: message(encrypted_key=b"\0" + os.urandom(size - 1)),
+        "content that is no request": lambda: message(
+            ciphertext=w.aes_cbc(key, iv, os.urandom(len(csr)))
+        ),
+        "a request with a broken signature": lambda: message(
+            ciphertext=w.aes_cbc(key, iv, bytes(broken))
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Milliseconds for each cause."""
+
+    times: Mapping[str, list[float]]
+
+    def quartiles(self) -> dict[str, float]:
+        """The lower quartile of each cause: what a busy machine moves least."""
+        return {cause: sorted(found)[len(found) // 4] for cause, found in self.times.items()}
+
+    def spread(self) -> float:
+        """Between the slowest and the quickest cause, in milliseconds of the lower quartiles."""
+        quartiles = self.quartiles().values()
+        return max(quartiles) - min(quartiles)
+
+    def overlap(self) -> float:
+        """The least probability, over pairs of causes, to guess wrong which was slower.
+
+        0.5 is a coin; an attacker who sees one answer of each guesses right with 1 - overlap.
+        """
+        worst = 0.5
+        found = list(self.times.values())
+        for at, one in enumerate(found):
+            for other in found[at + 1 :]:
+                above = sum(a > b for a, b in zip(one, other, strict=True)) / len(one)
+                worst = min(worst, above, 1 - above)
+        return worst
+
+
+def sample(world: World, rounds: int, *, clock: Callable[[], float] = perf_counter) -> Sample:
+    """Time the answers, the causes in a new order each time, as what comes last is slower.
+
+    :param clock: `perf_counter` for what an attacker sees, `thread_time` for the work alone.
+    """
+    makers = causes(world.device())
+    times: dict[str, list[float]] = {cause: [] for cause in makers}
+    for make in makers.values():
+        world.post(make().body)
+    order = list(makers)
+    for _ in range(rounds):
+        shuffle(order)
+        for cause in order:
+            body = makers[cause]().body
+            began = clock()
+            world.post(body)
+            times[cause].append((clock() - began) * 1000)
+    return Sample(times)
+
+
+__all__ = ["causes", "sample", "thread_time"]
