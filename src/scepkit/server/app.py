@@ -31,7 +31,7 @@ class _Endpoint:
 
 
 async def _not_found(exchange: Exchange) -> Reply:
-    raise Refusal(404, "not found", close=True)
+    raise Refusal(404, "not found")
 
 
 def create_app(front: Front, monitor: Monitor) -> Starlette:
@@ -53,9 +53,10 @@ def create_app(front: Front, monitor: Monitor) -> Starlette:
             served("/healthz", monitor.healthz),
             served("/readyz", monitor.readyz),
             served("/metrics", monitor.metrics),
-            served("/{rest:path}", _not_found),
         ]
     )
     # An answer with a redirect is one that old clients do not follow.
     app.router.redirect_slashes = False
+    # Not a route: none matches a path with a line break.
+    app.router.default = _Endpoint(front, _not_found)
     return app

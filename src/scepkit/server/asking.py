@@ -34,22 +34,15 @@ class Refusal(Exception):
         status: the HTTP status.
         text: what to say: short, and true for everybody.
         headers: further headers.
-        close: the rest of the body was not read.
     """
 
     def __init__(
-        self,
-        status: int,
-        text: str,
-        *,
-        headers: tuple[tuple[str, str], ...] = (),
-        close: bool = False,
+        self, status: int, text: str, *, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
         self.headers = headers
-        self.close = close
 
 
 class ClientGone(Exception):
@@ -110,7 +103,7 @@ async def _rest(receive: Receive, first: bytes, limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> Refusal:
-    return Refusal(413, f"the request is too large; at most {limit} bytes are read", close=True)
+    return Refusal(413, f"the request is too large; at most {limit} bytes are read")
 
 
 async def throw_away(receive: Receive) -> None:

@@ -111,6 +111,7 @@ class Exchange:
         operation: what was asked for, for the log and the metrics; one of few words.
         profile: a profile that exists, or "".
         scep: whether it came to an address of SCEP.
+        was_read: whether its body was read to the end.
     """
 
     scope: Scope
@@ -120,6 +121,7 @@ class Exchange:
     operation: str = ""
     profile: str = ""
     scep: bool = False
+    was_read: bool = False
 
     @property
     def method(self) -> str:
@@ -185,7 +187,7 @@ class Front:
         if exchange.method not in ("GET", "POST"):
             raise not_allowed("GET, POST")
         if len(exchange.scope["query_string"]) > 2 * exchange.site.max_body:
-            raise Refusal(414, "the URL is too long; send the message by POST", close=True)
+            raise Refusal(414, "the URL is too long; send the message by POST")
         try:
             parameters = http.parse_query(exchange.query)
             # Many clients send POST without an operation, and there is but one (R95).
@@ -193,14 +195,14 @@ class Front:
             operation = _OPERATIONS.get(asked.lower())
             if operation is None:
                 what = "unknown" if asked else "missing"
-                raise Refusal(400, f"the operation is {what}", close=True)
+                raise Refusal(400, f"the operation is {what}")
             exchange.operation = operation
             if operation == "PKIOperation":
                 return await self._pki_operation(exchange, parameters.get("message"))
         except DecodeError as error:
-            raise Refusal(400, str(error), close=True) from None
+            raise Refusal(400, str(error)) from None
         if exchange.method == "POST":
-            raise Refusal(400, f"{operation} is asked for by GET", close=True)
+            raise Refusal(400, f"{operation} is asked for by GET")
         return await self._read_only(exchange)
 
     async def _read_only(self, exchange: Exchange) -> Reply:
@@ -217,6 +219,7 @@ class Front:
         site, method = exchange.site, exchange.method
         # No content type is asked for: clients send none, octet-stream, or a form's (Q11, Q14).
         body = await read_body(exchange.scope, exchange.receive, limit=site.max_body)
+        exchange.was_read = True
         if method == "GET":
             if message is None:
                 raise Refusal(400, "PKIOperation by GET needs a message parameter")
@@ -264,11 +267,9 @@ class Front:
         started = time.perf_counter()
         site = self.site
         exchange = Exchange(scope, receive, site, client_address(scope, site.trusted_proxies))
-        linger = False
         try:
             reply = await handler(exchange)
         except Refusal as refusal:
-            linger = refusal.close
             reply = text_reply(refusal.status, refusal.text, refusal.headers)
         except ClientGone:
             self.journal.note(exchange, Reply(0, b"", ""), time.perf_counter() - started)
@@ -280,7 +281,7 @@ class Front:
         except Exception as error:  # the last place where anything is caught
             log.error("cannot answer", exc_info=error)
             reply = text_reply(500, "internal error")
-        await send_reply(reply, exchange, send, linger=linger)
+        await send_reply(reply, exchange, send)
         self.journal.note(exchange, reply, time.perf_counter() - started)
 
 
@@ -292,14 +293,12 @@ def _profile_of(path: str, site: Site) -> str:
         return name
     if (not name or name.lower() in _CLIENT_SUFFIXES) and site.default_profile is not None:
         return site.default_profile
-    raise Refusal(404, "there is no such profile", close=True)
+    raise Refusal(404, "there is no such profile")
 
 
 def not_allowed(methods: str) -> Refusal:
     """405 with the methods that are allowed."""
-    return Refusal(
-        405, f"this is asked for by {methods}", headers=(("allow", methods),), close=True
-    )
+    return Refusal(405, f"this is asked for by {methods}", headers=(("allow", methods),))
 
 
 def text_reply(status: int, text: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
@@ -311,6 +310,7 @@ def _retry(seconds: str) -> tuple[tuple[str, str], ...]:
     return (("retry-after", seconds),)
 
 
+_REFUSED = 400
 #: Larger bodies are sent in pieces of this size, as fast as the client reads them.
 _PIECE = 64 * 1024
 _ALWAYS = ((b"x-content-type-options", b"nosniff"),)
@@ -318,11 +318,10 @@ _ALWAYS = ((b"x-content-type-options", b"nosniff"),)
 _NOT_STORED = (*_ALWAYS, (b"cache-control", b"no-store"))
 
 
-async def send_reply(reply: Reply, exchange: Exchange, send: Send, *, linger: bool = False) -> None:
-    """Send an answer, with its exact Content-Length (Q32).
-
-    :param linger: the request's body was not read to its end: let the client finish, then close.
-    """
+async def send_reply(reply: Reply, exchange: Exchange, send: Send) -> None:
+    """Send an answer, with its exact Content-Length (Q32)."""
+    # A client that is still sending is let finish, so that it sees why it is refused.
+    linger = reply.status >= _REFUSED and not exchange.was_read
     headers = [(name.encode(), value.encode()) for name, value in reply.headers]
     published = any(name == b"cache-control" for name, _ in headers)
     headers += _ALWAYS if published else _NOT_STORED

@@ -29,11 +29,21 @@ _KEEP_ALIVE = 5
 #: seconds: their request may be on its way.
 _LAST_CALL = 0.5
 
+#: httptools counts the bytes of a URL in 16 bits.
+_LONGEST_URL = 0xFFFF
+
 _CONTINUE = b"HTTP/1.1 100 "
-_TIMEOUT = (
-    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 33\r\n"
-    b"connection: close\r\n\r\nthe request did not come in time\n"
-)
+
+
+def _refusal(status: str, text: str) -> bytes:
+    head = f"HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {len(text) + 1}\r\n"
+    return f"{head}connection: close\r\n\r\n{text}\n".encode()
+
+
+_TIMEOUT = _refusal("408 Request Timeout", "the request did not come in time")
+_LONG_URL = _refusal("414 URI Too Long", "the URL is too long; send the message by POST")
+_LONG_HEAD = _refusal("431 Request Header Fields Too Large", "the head of the request is too long")
+_NOT_HTTP = _refusal("400 Bad Request", "this is no HTTP request")
 
 
 class _Joining:
@@ -99,9 +109,17 @@ class Connection(HttpToolsProtocol):
         if self._head_size >= 0:
             self._head_size += len(data)
             if self._head_size > self.head_limit + _HEADERS:
-                self.send_400_response("The head of the request is too long.")
+                self._refuse(_LONG_HEAD)
                 return
         super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser does not understand."""
+        self._refuse(_LONG_URL if len(getattr(self, "url", b"")) > _LONGEST_URL else _NOT_HTTP)
+
+    def _refuse(self, answer: bytes) -> None:
+        self._opened.write(answer)
+        self._opened.close()
 
     def on_headers_complete(self) -> None:
         """The head is whole; what follows is a body, which others limit."""

@@ -69,8 +69,8 @@ class ServerSettings:
         maximum=100_000,
     )
     max_body: int = setting(
-        "The largest request, in bytes. A pkiMessage has 2 to 8 KiB. It also limits the URL of a "
-        "PKIOperation by GET.",
+        "The largest request, in bytes. A pkiMessage has 2 to 8 KiB. A URL, which holds the "
+        "message of a PKIOperation by GET, has at most 65535 bytes in any case.",
         default="64KiB",
         parse=parse_size,
         minimum=8 * 1024,
