@@ -19,7 +19,7 @@ from scepkit import logs
 from scepkit.core import flows
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.capabilities import Capabilities
-from scepkit.core.certificates import PrivateKey, public_key_der
+from scepkit.core.certificates import PrivateKey, public_key_der, view_of
 from scepkit.core.chains import title
 from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
 from scepkit.core.enrolment import (
@@ -149,7 +149,7 @@ def _log(step: Step | Done[T]) -> None:
             log.info(
                 "certificate issued transaction_id=%s serial=%x",
                 transaction_id,
-                certificate.serial_number,
+                view_of(certificate).serial_number,
             )
         case Done(Pending(transaction_id=transaction_id)):
             log.info("request is pending transaction_id=%s", transaction_id)

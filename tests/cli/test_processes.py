@@ -43,6 +43,23 @@ def test_without_a_terminal_nobody_is_asked(tmp_path: Path) -> None:
     assert "nothing says which CA to trust" in done.stderr
 
 
+def test_warnings_of_python_are_for_those_who_ask_for_them(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(
+        "import sys, warnings, scepkit.cli, scepkit.cli.program\n"
+        "scepkit.cli.program.run = lambda _: warnings.warn('mind the gap') or 0\n"
+        "sys.exit(scepkit.cli.main())\n"
+    )
+    for options, heard in (([], False), (["-W", "always"], True)):
+        done = subprocess.run(
+            [sys.executable, *options, "program.py"],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=True,
+        )
+        assert ("mind the gap" in done.stderr) is heard
+
+
 def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     running = subprocess.Popen(
         [sys.executable, "-m", "scepkit", "completion", "bash"],

@@ -21,6 +21,7 @@ from scepkit.core.envelope import Password
 from scepkit.core.inspect import Inspection, inspect_message, render_text, to_json
 from scepkit.core.pem import write_pem
 from scepkit.errors import DecodeError, ScepError
+from tests import odd_certificates as odd
 from tests import pki, vectors
 from tests.vectors import Conversation, Step
 
@@ -456,3 +457,14 @@ def check_any(data: bytes) -> None:
             continue
         json.dumps(to_json(found))
         assert "\x00" not in render_text(found)
+
+
+@pytest.mark.parametrize(
+    ("common_name", "shown"),
+    [(b"x" * 70, f"CN={'x' * 70}"), (b"", "CN="), (b"\xff", "#300c310a300806035504030c01ff")],
+)
+def test_a_name_is_text_also_when_nobody_should_issue_it(common_name: bytes, shown: str) -> None:
+    attribute = odd.element(0x30, bytes.fromhex("0603550403"), odd.element(0x0C, common_name))
+    name = odd.element(0x30, odd.element(0x31, attribute))
+    certificate = odd.der_with_part(pki.root(), odd.SUBJECT, name)
+    assert f" {shown} (RSA 2048)" in render_text(inspect_message(certificate))

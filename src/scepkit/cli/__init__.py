@@ -13,6 +13,8 @@ Here is only the door.  The rules of this package:
 from __future__ import annotations
 
 import gc
+import sys
+import warnings
 from collections.abc import Sequence
 
 
@@ -22,6 +24,9 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: the words after the program's name; those of the process when None.
     """
+    if args is None and not sys.warnoptions:
+        # Those of Python are for programmers, who ask for them (-W, PYTHONWARNINGS).
+        warnings.simplefilter("ignore")
     # Most of a command is imports, which leave little garbage: looking for it takes 6 of 120 ms.
     # `outcome` looks again before a long wait.
     was_enabled = gc.isenabled()

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from scepkit.core.certificates import view_of
 from scepkit.core.names import format_subject
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ def certificate_values(certificate: x509.Certificate) -> dict[str, Any]:
     return {
         "subject": subject_text(certificate),
         "issuer": _try(lambda: format_subject(certificate.issuer), _UNREADABLE),
-        "serialNumber": serial_text(certificate.serial_number),
+        "serialNumber": serial_text(view_of(certificate).serial_number),
         "notBefore": rfc3339(certificate.not_valid_before_utc),
         "notAfter": rfc3339(certificate.not_valid_after_utc),
         "key": key_text(certificate),
@@ -150,5 +151,6 @@ def _try(read: Callable[[], T], otherwise: T) -> T:
         x509.DuplicateExtension,
         x509.ExtensionNotFound,
         x509.UnsupportedGeneralNameType,
+        Warning,  # wherever warnings are made errors
     ):
         return otherwise

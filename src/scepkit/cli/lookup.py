@@ -146,9 +146,11 @@ def _requester(out: Output, options: dict[str, Any]) -> Requester:
 
 
 def _own_serial(client: Client, requester: Requester, options: dict[str, Any]) -> int:
+    from scepkit.core.certificates import view_of
+
     if options["cert"] is not None:
-        return requester.certificate.serial_number
-    return client.get_ca_certificates(options["profile"]).ca.serial_number
+        return view_of(requester.certificate).serial_number
+    return view_of(client.get_ca_certificates(options["profile"]).ca).serial_number
 
 
 @command(

@@ -7,6 +7,7 @@ are all that CMS asks for, so this file reads just those.  It decides nothing ab
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
@@ -23,6 +24,10 @@ from cryptography.hazmat.primitives.serialization import (
 from scepkit.core import asn1
 from scepkit.errors import AlgorithmError, DecodeError
 from scepkit.values import field, frozen
+
+# `cryptography` has warnings for whoever makes certificates: a serial number that is not positive,
+# a name that is empty or long.  Those who only receive one of those can do nothing about it.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"scepkit\.")
 
 #: How CMS names a certificate: issuer (DER) and serial number, or a key identifier.
 Identifier: TypeAlias = tuple[bytes, int] | bytes

@@ -188,7 +188,7 @@ def renewal_csr(
     try:
         present = list(certificate.extensions)
         subject = certificate.subject
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, Warning) as exc:
         raise InputError(f"the certificate to renew is malformed: {exc}") from exc
     kept = [extension for extension in present if extension.oid in _RENEWED]
     return build_csr(key, subject, challenge=challenge, extensions=kept, digest=digest)

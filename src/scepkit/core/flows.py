@@ -454,7 +454,8 @@ def get_certificate(
     reply = yield from _query(ca, data, requester, challenge, now, "GetCert")
     certificates, _ = _readable(reply.certificates)
     for certificate in certificates:
-        if certificate.serial_number == serial_number and view_of(certificate).issuer == name:
+        seen = view_of(certificate)
+        if seen.serial_number == serial_number and seen.issuer == name:
             checked = verify_issued(certificate, ca.certificates, now, extra=certificates)
             return certificate, checked.chain
     raise ReplyMismatchError(
@@ -462,7 +463,7 @@ def get_certificate(
         f"{serial_number:x}",
         field="serialNumber",
         expected=f"{serial_number:x}",
-        found=", ".join(f"{one.serial_number:x}" for one in certificates) or None,
+        found=", ".join(f"{view_of(one).serial_number:x}" for one in certificates) or None,
     )
 
 

@@ -57,7 +57,13 @@ _USAGE_BITS = {
 def name_text(der: bytes) -> str:
     """A Name (DER) as RFC 4514 text; in hexadecimal when it cannot be read."""
     name = read_name(der)
-    return f"#{der.hex()}" if name is None else format_subject(name)
+    if name is not None:
+        return format_subject(name)
+    try:
+        # What nobody should issue, such as a common name of more than 64 characters.
+        return format_subject(x509.Name.from_bytes(der))
+    except (ValueError, TypeError):
+        return f"#{der.hex()}"
 
 
 def key_text(spki: bytes, whose: str, odd: list[Oddity]) -> str:
