@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 
@@ -38,6 +39,20 @@ class Handle:
         return "<handle>"
 
 
+@frozen(kw_only=True)
+class Named:
+    name: str
+    size: int = 1
+
+
+@frozen
+class Unused:
+    """Nobody makes one of these."""
+
+    x: int
+    y: str = "a"
+
+
 @frozen
 class Nothing:
     """No fields at all."""
@@ -51,6 +66,16 @@ def test_fields_are_given_by_place_by_name_and_by_default() -> None:
         Point()  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         Point(1, z=1)  # type: ignore[call-arg]
+
+
+def test_fields_can_be_given_by_name_only() -> None:
+    assert (Named(name="a").name, Named(name="a").size) == ("a", 1)
+    with pytest.raises(TypeError, match="positional"):
+        Named("a")  # type: ignore[call-arg]
+
+
+def test_signature_is_there_before_the_first_one_is_made() -> None:
+    assert str(inspect.signature(Unused)) == "(x, y='a')"
 
 
 def test_default_made_by_a_factory_is_made_anew() -> None:

@@ -3,7 +3,7 @@
 ``@dataclass(frozen=True)`` compiles six functions for every class, which takes half a millisecond;
 with the fifty classes of an enrolment that is a sixth of the time the whole command may take.  And
 what it compiles sets every field by way of ``object.__setattr__``, which shows in a server.
-`frozen` compiles ``__init__`` only and shares the rest.
+`frozen` compiles ``__init__`` only, when it is first needed, and shares the rest.
 
 The rule of this file: what `frozen` makes is a frozen dataclass to everybody, to ``replace``,
 ``fields``, ``match``, ``pickle`` and type checkers.
@@ -23,23 +23,24 @@ T = TypeVar("T")
 @overload
 def frozen(cls: type[T], /) -> type[T]: ...
 @overload
-def frozen(*, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
+def frozen(*, eq: bool = True, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def frozen(cls: type[T] | None = None, /, *, eq: bool = True) -> Any:
+def frozen(cls: type[T] | None = None, /, *, eq: bool = True, kw_only: bool = False) -> Any:
     """Make a class a frozen dataclass.
 
     What the class has itself of ``__repr__``, ``__eq__`` and ``__hash__`` stays.
 
     :param eq: False to compare by identity.
+    :param kw_only: True to have all fields given by name.
     """
     if cls is None:
-        return lambda decorated: _made(decorated, eq)
-    return _made(cls, eq)
+        return lambda decorated: _made(decorated, eq, kw_only)
+    return _made(cls, eq, kw_only)
 
 
-def _made(cls: type[T], eq: bool) -> type[T]:
-    made: Any = dataclass(init=False, repr=False, eq=False)(cls)
-    made.__init__ = _initialiser(made)
+def _made(cls: type[T], eq: bool, kw_only: bool) -> type[T]:
+    made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
+    made.__init__ = _LateInit()
     made.__setattr__ = _refuse_to_set
     made.__delattr__ = _refuse_to_delete
     if eq and "__eq__" not in cls.__dict__:
@@ -49,12 +50,22 @@ def _made(cls: type[T], eq: bool) -> type[T]:
     return cls
 
 
+class _LateInit:
+    """Stands in a class for its ``__init__``, and makes it when somebody asks for it."""
+
+    def __get__(self, instance: object, owner: Any) -> Any:
+        owner.__init__ = made = _initialiser(owner)
+        return made if instance is None else made.__get__(instance)
+
+
 def _initialiser(cls: Any) -> Any:
     """An ``__init__`` that writes into the instance's dictionary, past `_refuse_to_set`."""
     scope: dict[str, object] = {"MISSING": MISSING}
     parameters, lines = ["self"], ["into = self.__dict__"]
     for one in fields(cls):
         name, given = one.name, one.name
+        if one.kw_only and "*" not in parameters:
+            parameters.append("*")
         if one.default_factory is not MISSING:
             scope[f"make_{name}"] = one.default_factory
             parameters.append(f"{name}=MISSING")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
@@ -21,6 +20,7 @@ from scepkit.cli.passwords import read_input
 from scepkit.core.capabilities import Capability
 from scepkit.core.enrolment import Pending
 from scepkit.keys import write_file
+from scepkit.values import frozen
 
 _LARGEST = 1024 * 1024
 _EXTRA = "cli"
@@ -28,7 +28,7 @@ _EXTRA = "cli"
 _REPEATED = ("cipher", "digest", "oaep", "require", "accept_legacy_replies", "force_get")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PendingFile:
     """An enrolment under way, as the command line keeps it.
 

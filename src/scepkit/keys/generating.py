@@ -6,12 +6,12 @@ be made elsewhere and loaded.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from scepkit.errors import InputError
+from scepkit.values import frozen
 
 #: What can be made here.
 NewKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -26,7 +26,7 @@ _DEFAULTS = {"rsa": "2048", "ec": "p256"}
 _ALL = ", ".join([*(f"rsa:{bits}" for bits in _RSA_BITS), *(f"ec:{curve}" for curve in _CURVES)])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeySpec:
     """What key to make.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
@@ -25,6 +24,7 @@ from scepkit.core.pem import PemBlock, is_pem, pem_blocks
 from scepkit.errors import DecodeError, InputError, KeyLoadError, ScepError
 from scepkit.keys.finding import found, is_bundle, is_pkcs12
 from scepkit.keys.rsacheck import consistent
+from scepkit.values import frozen
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12KeyAndCertificates
@@ -40,7 +40,7 @@ _CERTIFICATE_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
 _BUNDLE_LABELS = ("PKCS7", "CMS")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Source:
     """Bytes to load something from, and how to speak of them."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from math import isfinite
 from os import PathLike
 
 from scepkit.core.url import is_host_name
 from scepkit.errors import InputError
 from scepkit.transport.proxies import DIRECT, parse_proxy
+from scepkit.values import field, frozen
 
 #: A file name, of text or as a `pathlib.Path`.
 FilePath = str | PathLike[str]
@@ -45,7 +46,7 @@ def _own_user_agent() -> str:
     return f"scepkit/{sys.modules['scepkit'].__version__}"
 
 
-@dataclass(frozen=True, slots=True, repr=False, kw_only=True)
+@frozen(kw_only=True)
 class HttpOptions:
     """How to reach a server.
 

@@ -9,17 +9,17 @@ import os
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 from scepkit.core.url import Target, bracketed, split_url
 from scepkit.errors import InputError
+from scepkit.values import frozen
 
 #: The value of the option `proxy` that means: none, whatever the environment says.
 DIRECT = "direct"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class Proxy:
     """A forward proxy: its address and its Proxy-Authorization header, or ""."""
 
