@@ -60,7 +60,8 @@ def _connect(target: Target, proxy: Proxy | None, deadline: Deadline) -> socket.
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
     where = f"the proxy {proxy}" if proxy else f"{bracketed(host)}:{port}"
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # As bytes, for text would load the tables of IDNA; a host of a URL is ASCII by now.
+        addresses = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise TransportError(
             f"the host name {host} of {'the proxy' if proxy else 'the server'} was not found: "
