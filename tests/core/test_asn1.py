@@ -358,3 +358,10 @@ def test_container_of_another_kind_is_refused() -> None:
 def test_container_of_garbage_is_refused() -> None:
     with pytest.raises(DecodeError, match="the values is malformed"):
         asn1.elements(b"\x30\x01\x02", "values")
+
+
+def test_more_elements_than_any_message_has_are_refused_before_they_take_memory() -> None:
+    many = asn1.element(asn1.SET, *[asn1.NULL] * (asn1.MAX_ELEMENTS + 1))
+    with pytest.raises(DecodeError, match="more than 1000 elements"):
+        asn1.split(many)
+    assert len(asn1.split(many, limit=asn1.MAX_ELEMENTS + 1)) == asn1.MAX_ELEMENTS + 1

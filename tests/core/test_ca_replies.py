@@ -163,9 +163,11 @@ def test_a_certificate_in_a_bundle_that_cannot_be_read_is_left_out() -> None:
 
 
 def test_thousands_of_certificates_are_not_even_loaded() -> None:
-    many = cms.certs_only([ROOT.der] * 2000)
-    with pytest.raises(DecodeError, match=f"2000 certificates .* at most {MAX_CERTIFICATES}"):
+    many = cms.certs_only([ROOT.der] * 900)
+    with pytest.raises(DecodeError, match=f"900 certificates .* at most {MAX_CERTIFICATES}"):
         read_ca_certificates(many)
+    with pytest.raises(DecodeError, match="more than 1000 elements"):
+        read_ca_certificates(cms.certs_only([ROOT.der] * 2000))
 
 
 def test_a_serial_number_of_zero_is_a_result_or_a_scepkit_error() -> None:
@@ -425,6 +427,23 @@ def test_certificates_put_beside_a_signed_failure_are_not_the_next_ca() -> None:
         verify_next_ca(failure, CURRENT, NOW)
     with pytest.raises(TrustError):
         verify_next_ca(failure, CURRENT, NOW, verifier=PinnedCertificate(NEXT.certificate))
+
+
+@pytest.mark.parametrize("eku", [[], [pki.CLIENT_AUTH]])
+def test_a_device_with_the_name_of_the_ca_is_not_the_next_ca(
+    eku: list[x509.ObjectIdentifier],
+) -> None:
+    # It hangs below the anchor, and calls itself as the CA does: its word is worth nothing.
+    device = pki.certificate(ROOT.name, pki.rsa_key("rsa2048-c"), issuer=ROOT, eku=eku)
+    with pytest.raises(TrustError, match="not covered by its signature"):
+        verify_next_ca(signed(ROOT, None, device), CURRENT, NOW)
+
+
+def test_a_device_beside_the_next_ca_is_left_out() -> None:
+    issuing = pki.intermediate(ROOT)
+    following = pki.intermediate(ROOT, "rsa3072", "Next Issuing CA")
+    body = signed(issuing, b"", pki.device(issuing), following)
+    assert verify_next_ca(body, current(issuing, ROOT), NOW) == certificates(following)
 
 
 def test_certificates_beside_a_signature_are_believed_below_the_present_anchor() -> None:

@@ -7,12 +7,14 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.core.ca_certificates import CaCertificates, authenticate
 from scepkit.core.crl import read_crl
 from scepkit.core.trust import CaOffer
-from scepkit.errors import DecodeError, ScepError, SignatureError
+from scepkit.errors import AlgorithmError, DecodeError, ScepError, SignatureError
 from tests import cms_writer as w
 from tests import odd_certificates as odd
 from tests import pki
@@ -74,6 +76,36 @@ def test_crl_of_an_unknown_version_is_refused() -> None:
     parts[0] = w.integer(7)
     with pytest.raises(DecodeError, match="cannot be read"):
         read(w.seq(w.seq(*parts), algorithm, signature))
+
+
+_SHA256_WITH_RSA = bytes.fromhex("06092a864886f70d01010b")
+
+
+def with_old_digest(crl: bytes, oid: str, digest: hashes.HashAlgorithm) -> bytes:
+    """The same CRL of `CA`, signed with a digest that `cryptography` no longer signs with."""
+    tbs, algorithm, _ = odd.children(crl)
+    tbs, algorithm = (
+        part.replace(_SHA256_WITH_RSA, bytes.fromhex(oid)) for part in (tbs, algorithm)
+    )
+    assert isinstance(CA.key, rsa.RSAPrivateKey)
+    signature = CA.key.sign(tbs, padding.PKCS1v15(), digest)
+    return w.seq(tbs, algorithm, b"\x03\x82\x01\x01\x00" + signature)
+
+
+def test_crl_signed_with_sha_1_is_read() -> None:
+    found = read(with_old_digest(crl_of(CA, revoked=[5]), "06092a864886f70d010105", hashes.SHA1()))
+    assert [entry.serial_number for entry in found] == [5]
+
+
+def test_forged_crl_with_sha_1_is_refused() -> None:
+    good = with_old_digest(crl_of(CA, revoked=[5]), "06092a864886f70d010105", hashes.SHA1())
+    with pytest.raises(SignatureError):
+        read(good[:-1] + bytes((good[-1] ^ 1,)))
+
+
+def test_crl_signed_with_md5_is_refused_by_that_name() -> None:
+    with pytest.raises(AlgorithmError, match="signed with MD5"):
+        read(with_old_digest(crl_of(CA), "06092a864886f70d010104", hashes.MD5()))
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,12 @@ def test_a_file_gives_settings_and_variables_stand_above_it(tmp_path: Path) -> N
     (tmp_path / "challenge-key").write_text("k" * 32)
     found = load_settings(
         tmp_path / "scepkit.toml",
-        {"SCEPKIT_SERVER__WORKERS": "3", "SCEPKIT_PASSPHRASE": "open", "HOME": "/root"},
+        {"SCEPKIT_SERVER__WORKERS": "3", "SCEPKIT_PASSPHRASE": "open sesame", "HOME": "/root"},
     )
     assert found.server.workers == 3
     assert found.directory == tmp_path
-    assert found.passphrase == b"open"
-    assert "open" not in repr(found)
+    assert found.passphrase == b"open sesame"
+    assert "open sesame" not in repr(found)
 
 
 def test_the_challenge_key_is_required_and_not_short() -> None:

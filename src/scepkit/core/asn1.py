@@ -244,14 +244,20 @@ def fields(element: bytes, layout: Layout) -> list[bytes]:
     return found
 
 
-def split(element: bytes, tag: int = ANY) -> list[bytes]:
+#: More elements in one SET OF or SEQUENCE OF are refused.  A message has a handful; a body of some
+#: megabytes could have millions, each of which costs thirty times its size in memory.
+MAX_ELEMENTS = 1000
+
+
+def split(element: bytes, tag: int = ANY, *, limit: int = MAX_ELEMENTS) -> list[bytes]:
     """The elements in a SEQUENCE OF or SET OF, in the order they are there.
 
     :param element: one that came from `only`, `fields` or `split`.
     :param tag: what each of the elements must have.
     :raises NotDerError: there is something else in it.
+    :raises DecodeError: there are more than `limit`.
     """
-    found = []
+    found: list[bytes] = []
     at, size = _start(element), len(element)
     try:
         while at < size:
@@ -264,6 +270,8 @@ def split(element: bytes, tag: int = ANY) -> list[bytes]:
                 at += 4 + (element[at + 2] << 8 | element[at + 3])
             else:
                 at = _long_end(element, at)
+            if len(found) == limit:
+                raise DecodeError(f"the message has more than {limit} elements in one set")
             found.append(element[start:at])
     except IndexError:
         raise NotDerError("it is cut off") from None

@@ -223,9 +223,14 @@ def _vouched_for(
     links, _ = grow(
         [anchor_link(anchor_facts(offer, anchor))], map(Facts, offer.certificates), None
     )
-    # The signer's own certificate stands there too, and the present CA is not the next one.
+    # The signer's own certificate stands there too, and the present CA is not the next one.  A
+    # device's certificate hangs below the anchor as well: only what may issue can be a next CA.
     present = {current.anchor, *current.certificates}
-    found = tuple(item for item in offer.certificates if item in links and item not in present)
+    found = tuple(
+        item
+        for item in offer.certificates
+        if item in links and links[item].may_issue and item not in present
+    )
     if not found:
         raise offer.refusal(
             "the certificates in the answer to GetNextCACert are not covered by its signature "

@@ -22,6 +22,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
 from scepkit.core.certificates import view_of
@@ -335,11 +336,22 @@ def issue_fault(child: Facts, issuer: Facts) -> str:
 
 def _check_sha1(child: Facts, issuer: Facts) -> None:
     """What `verify_directly_issued_by` does, which refuses SHA-1."""
-    certificate, key = child.certificate, issuer.certificate.public_key()
-    signed, signature = certificate.tbs_certificate_bytes, certificate.signature
-    oid = certificate.signature_algorithm_oid.dotted_string
+    certificate = child.certificate
     if child.issuer != issuer.subject:
         raise InvalidSignature
+    verify_sha1(
+        issuer.certificate.public_key(),
+        certificate.signature_algorithm_oid.dotted_string,
+        certificate.signature,
+        certificate.tbs_certificate_bytes,
+    )
+
+
+def verify_sha1(key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes) -> None:
+    """Verify a signature by RSA or ECDSA with SHA-1; `oid` is that of its algorithm.
+
+    :raises InvalidSignature: it was not made with this key, or with another algorithm.
+    """
     match key:
         case rsa.RSAPublicKey() if RSA_SIGNATURES.get(oid) is Digest.SHA1:
             key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303

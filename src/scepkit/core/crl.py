@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 
+from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.certificates import view_of
-from scepkit.core.chains import UNREADABLE, one_line
-from scepkit.errors import DecodeError, SignatureError
+from scepkit.core.chains import UNREADABLE, one_line, verify_sha1
+from scepkit.errors import AlgorithmError, DecodeError, SignatureError
 
 
 def read_crl(
@@ -25,6 +27,7 @@ def read_crl(
 
     :raises DecodeError: there is none, or one cannot be read.
     :raises SignatureError: none is signed by an authenticated CA certificate of the issuer.
+    :raises AlgorithmError: it is signed with MD5.
     """
     if not crls:
         raise DecodeError("the CA says SUCCESS, but its reply has no CRL")
@@ -54,10 +57,22 @@ def _issuer_text(crl: x509.CertificateRevocationList) -> str:
 
 
 def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
-    try:
-        # `cryptography` names the key types a CRL can be signed with; the others raise.
-        return crl.issuer == issuer.subject and crl.is_signature_valid(
-            issuer.public_key()  # type: ignore[arg-type]
+    oid = crl.signature_algorithm_oid.dotted_string
+    digest = RSA_SIGNATURES.get(oid) or ECDSA_SIGNATURES.get(oid)
+    if digest is Digest.MD5:
+        raise AlgorithmError(
+            "the CRL in the reply is signed with MD5, with which CRLs can be forged",
+            algorithm=digest.value,
+            hint="set the CA's CRL digest to SHA-256",
         )
-    except UNREADABLE:
+    try:
+        if crl.issuer != issuer.subject:
+            return False
+        if digest is Digest.SHA1:
+            # As old as the CAs that still sign so; `cryptography` refuses to look at it.
+            verify_sha1(issuer.public_key(), oid, crl.signature, crl.tbs_certlist_bytes)
+            return True
+        # `cryptography` names the key types a CRL can be signed with; the others raise.
+        return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]
+    except (InvalidSignature, *UNREADABLE):
         return False

@@ -27,6 +27,8 @@ WHAT = "pkcsPKIEnvelope (EnvelopedData)"
 _VERSION_0 = b"\x02\x01\x00"
 _VERSION_3 = b"\x02\x01\x03"
 _KEY_TRANSPORT = 0x30
+#: Chunks of encrypted content: BouncyCastle's have 1000 bytes, and a CRL may have 64 MiB.
+_MAX_CHUNKS = 100_000
 _PASSWORD = 0xA3
 _RECIPIENT_KINDS = {
     _KEY_TRANSPORT: "an RSA key",
@@ -136,7 +138,7 @@ def _enveloped_data(content_info: bytes) -> EnvelopedData:
     if chunked:
         if whole:
             raise asn1.NotDerError("its encrypted content is there twice")
-        octet_strings = asn1.split(chunked, asn1.OCTET_STRING)
+        octet_strings = asn1.split(chunked, asn1.OCTET_STRING, limit=_MAX_CHUNKS)
         chunks = len(octet_strings)
         ciphertext = b"".join(map(asn1.content_of, octet_strings))
     return EnvelopedData(
