@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from scepkit.cli import main
 from scepkit.cli.program import COMMANDS
 from scepkit.testing import TestCa
 from tests import pki
@@ -59,9 +61,26 @@ def test_enrol_loads_nothing_it_does_not_use(tmp_path: Path) -> None:
     assert "scepkit.client" in found
     unused = {
         "asyncio", "json", "logging", "urllib.request", "subprocess", "tempfile", "getpass",
-        "getopt", "unittest", "pdb", "xml", "sqlite3", "concurrent.futures",
+        "getopt", "encodings.idna", "unittest", "pdb", "xml", "sqlite3", "concurrent.futures",
         "cryptography.hazmat.primitives.serialization.pkcs12",
         "scepkit.async_client", "scepkit.verifiers", "scepkit.ca", "scepkit.testing",
         "scepkit.core.inspect", "scepkit.cli.tracing", "scepkit.cli.pending_file",
     }  # fmt: skip
     assert not found & unused
+
+
+def test_a_call_from_python_leaves_the_garbage_collection_as_it_was(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    assert main(["--version"]) == 0
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
+
+
+def test_a_process_does_not_collect_garbage_at_its_end() -> None:
+    program = (
+        "import gc, sys; from scepkit.cli import main; sys.argv[1:] = ['--version']; main(); "
+        "print(gc.get_freeze_count() > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.endswith(b"True\n")

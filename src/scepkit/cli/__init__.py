@@ -28,13 +28,15 @@ def main(args: Sequence[str] | None = None) -> int:
         # Those of Python are for programmers, who ask for them (-W, PYTHONWARNINGS).
         warnings.simplefilter("ignore")
     # Most of a command is imports, which leave little garbage: looking for it takes 6 of 120 ms.
-    # `outcome` looks again before a long wait.
-    was_enabled = gc.isenabled()
-    gc.disable()
+    before = gc.get_threshold()
+    gc.set_threshold(100_000)
     try:
         from scepkit.cli.program import run
 
         return run(args)
     finally:
-        if was_enabled:
-            gc.enable()
+        if args is None:
+            # The process ends: to look through everything a last time takes as long again.
+            gc.freeze()
+        else:
+            gc.set_threshold(*before)

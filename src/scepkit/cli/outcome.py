@@ -7,7 +7,6 @@ disk first.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -153,7 +152,6 @@ def _wait(out: Output, client: Client, errand: Errand, pending: Pending) -> Enro
     from scepkit.cli.terminal import Progress
     from scepkit.core.enrolment import PollPolicy
 
-    gc.enable()
     policy = PollPolicy(
         interval=errand.options["poll_interval"],
         max_interval=max(_LONGEST_INTERVAL, errand.options["poll_interval"]),
