@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -36,6 +35,7 @@ from scepkit.core.http import HttpRequest, parse_endpoint, shown_url
 from scepkit.core.trust import CaOffer, CaVerifier
 from scepkit.errors import InputError, TransportError
 from scepkit.transport import HttpOptions, HttpTransport, Transport
+from scepkit.values import frozen
 
 _LOGGER = __name__
 
@@ -112,7 +112,7 @@ class Service:
         return pending.requester_with(key)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done(Generic[T]):
     """A conversation has ended with this result."""
 
