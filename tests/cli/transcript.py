@@ -40,7 +40,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -78,6 +78,8 @@ class Transcript:
         change_ca: what ``ca-now`` lines do.
     """
 
+    negatable: ClassVar[frozenset[str]] = frozenset({"stdout", "stderr", "exists", "same"})
+
     directory: Path
     start_ca: Callable[[dict[str, str]], dict[str, str]]
     change_ca: Callable[[dict[str, str]], None]
@@ -114,7 +116,7 @@ class Transcript:
             self._check_code()
         act = getattr(self, "_do_" + verb.replace("-", "_"), None)
         assert act is not None, f"no such verb: {verb}"
-        if not wanted and verb not in {"stdout", "stderr", "exists", "same"}:
+        if not wanted and verb not in self.negatable:
             raise AssertionError(f"{verb} cannot be negated")
         act(*words) if wanted else act(*words, wanted=False)
 

@@ -56,6 +56,7 @@ def ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:  
     Asks the SCEP server at URL for its certificates (GetCACert) and shows subject, role, validity
     and fingerprints of each. Without one of the trust options nothing here is verified: compare a
     fingerprint with one that you have from the CA's operator before you use it.
+    `scepkit ca rollover` is for who runs a CA.
     """
     if out.as_json and options["out"] == STDIO:
         raise click.UsageError("--json and --out - both want stdout")

@@ -111,7 +111,8 @@ def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  
     """Fetch the CRL that covers a certificate.
 
     Where a certificate names a CRL distribution point, fetching it from there is the better way
-    (RFC 8894 section 2.7). The CRL's signature is verified.
+    (RFC 8894 section 2.7). The CRL's signature is verified. `scepkit crl make` and `scepkit crl
+    show` are for who runs a CA.
     """
     number = None if serial is None else read_serial(serial)
     only_one_from_stdin(options)

@@ -56,9 +56,10 @@ def restore(out: Output, /, file: str, config: str, actor: str | None) -> None:
         counts = registry.bring_back(store, Path(file).absolute(), actor=name, now=now)
         usable = registry.usable_challenges(store, now)
     if usable:
+        what = "1 challenge" if usable == 1 else f"{usable} challenges"
         out.warn(
-            f"{usable} challenges can be used that were perhaps used after the backup; "
-            "scepkit challenge revoke ends them"
+            f"{what} may have been used after the backup, and can be used again; scepkit challenge "
+            "list --usable shows them, scepkit challenge revoke ends them"
         )
     _show(out, file, counts)
 

@@ -207,7 +207,8 @@ def _show_one(out: Output, row: Certificate, ca: str, certificate: Any) -> None:
 @click.argument("serials", metavar="SERIAL...", nargs=-1, required=True)
 @_of_ca_option
 @option("--reason", type=click.Choice(REVOCATION_REASONS), default="unspecified",
-        show_default=True, section="Decision", help="Why, for the CRL.")  # fmt: skip
+        show_default=True, metavar="REASON", section="Decision",
+        help=f"Why, for the CRL: {', '.join(REVOCATION_REASONS[1:])}, or unspecified.")  # fmt: skip
 @office_options
 def revoke(
     out: Output, /, config: str, actor: str | None, serials: tuple[str, ...], ca: str | None,

@@ -29,7 +29,7 @@ _LIFE = "How long it is good"
     "new",
     within=challenge,
     example="""
-scepkit challenge new --config /etc/scepkit/scepkit.toml --subject CN=router1,O=Acme > challenge.txt
+scepkit challenge new --subject CN=router1,O=Acme --san dns:router1.acme.test > challenge.txt
 scepkit challenge new --count 100 --ttl 7d --label 'branch office'
 """,
 )
