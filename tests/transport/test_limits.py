@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -26,6 +28,24 @@ def test_an_unknown_host_is_a_dns_error() -> None:
     assert error.kind == "dns"
     assert "no-such-host.invalid" in str(error)
     assert "name service" in error.hint
+
+
+def test_a_resolver_that_does_not_answer_hits_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = socket.getaddrinfo
+    answered = threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        if not options.get("flags"):
+            answered.wait(10)
+        return ask(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    started = time.monotonic()
+    error = failure(get("http://slow.invalid/scep"), HttpOptions(timeout=0.3))
+    answered.set()
+    assert time.monotonic() - started < 2
+    assert error.kind == "timeout"
+    assert "looking up slow.invalid" in str(error)
 
 
 def test_an_address_that_cannot_be_reached_is_told_from_a_refusal() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any
 
 from scepkit.core.http import printable
@@ -60,8 +61,7 @@ def _connect(target: Target, proxy: Proxy | None, deadline: Deadline) -> socket.
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
     where = f"the proxy {proxy}" if proxy else f"{bracketed(host)}:{port}"
     try:
-        # As bytes, for text would load the tables of IDNA; a host of a URL is ASCII by now.
-        addresses = socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+        addresses = _look_up(host, port, deadline)
     except socket.gaierror as error:
         raise TransportError(
             f"the host name {host} of {'the proxy' if proxy else 'the server'} was not found: "
@@ -79,6 +79,33 @@ def _connect(target: Target, proxy: Proxy | None, deadline: Deadline) -> socket.
         except OSError as error:
             failure = error
     raise _not_connected(where, proxy, failure, deadline)
+
+
+def _look_up(host: str, port: int, deadline: Deadline) -> list[Any]:
+    """`socket.getaddrinfo` within the deadline, of which the system's resolver knows nothing."""
+    # As bytes, for text would load the tables of IDNA; a host of a URL is ASCII by now.
+    name, kind = host.encode("ascii"), socket.SOCK_STREAM
+    try:
+        return socket.getaddrinfo(name, port, type=kind, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        pass  # a name
+    answer: list[Any] = []
+
+    def ask() -> None:
+        try:
+            answer.append(socket.getaddrinfo(name, port, type=kind))
+        except OSError as error:
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, name="scepkit-resolver", daemon=True)
+    thread.start()
+    thread.join(deadline.left(f"looking up {host}"))
+    if not answer:
+        raise deadline.passed(f"looking up {host}")
+    if isinstance(answer[0], OSError):
+        raise answer[0]
+    found: list[Any] = answer[0]
+    return found
 
 
 def _connect_to(
