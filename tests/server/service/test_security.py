@@ -312,9 +312,7 @@ def test_t68_nothing_dangerous_is_copied(world: World, extension: Any) -> None:
     found = {one.oid: one.value for one in certificate.extensions}
     assert found[x509.BasicConstraints.oid] == x509.BasicConstraints(False, None)
     assert found[x509.KeyUsage.oid] == pki.usage("digital_signature", "key_encipherment")
-    assert list(found[x509.ExtendedKeyUsage.oid]) == [
-        ExtendedKeyUsageOID.CLIENT_AUTH
-    ]
+    assert list(found[x509.ExtendedKeyUsage.oid]) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert SID_EXTENSION not in found
     assert x509.NameConstraints.oid not in found
     assert x509.OCSPNoCheck.oid not in found

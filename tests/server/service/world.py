@@ -123,6 +123,24 @@ class World:
         service = ScepService(store, deployment, lease=lease, failure_grid=grid)
         return World(store, service, now)
 
+    @staticmethod
+    def joined(store: Store, auth: Authorisers = CHALLENGED) -> World:
+        """Another process with the CA that `made` put into the database."""
+        identity = pki.root()
+        row = store.read(lambda tx: cas.active(tx, "main"))
+        assert row is not None
+        issuer = CaIssuer(identity.certificate, identity.key)
+        own = Generation(row.id, "main", 1, "active", identity.certificate, (), issuer)
+        authority = Authority("main", (own,))
+        served = ServedProfile(
+            name="default",
+            roles=make_roles(authority, now=NOW, trial=False),
+            rules={row.id: CertificateProfile()},
+            auth=auth,
+        )
+        deployment = Deployment({"default": served}, {"main": authority}, PEPPER)
+        return World(store, ScepService(store, deployment, failure_grid=timedelta()))
+
     @property
     def profile(self) -> ServedProfile:
         return self.service.deployment.profiles["default"]
