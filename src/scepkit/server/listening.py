@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
@@ -16,6 +17,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from scepkit.server.binding import QUEUE
+from scepkit.server.logs import with_fields
+
+log = logging.getLogger("scepkit.request")
 
 #: Beside the URL: what browsers and proxies send as headers, generously, in bytes.  asyncio reads
 #: up to 256 KiB at once, which may be the head of a request and the begin of its body.
@@ -120,6 +124,14 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, answer: bytes) -> None:
         self._opened.write(answer)
         self._opened.close()
+        said, _, reason = answer.decode().partition("\r\n")
+        fields = {
+            "http": int(said.split()[1]),
+            "asked": "",
+            "address": self.client[0] if self.client else "",
+            "reason": reason.rpartition("\r\n\r\n")[2].strip(),
+        }
+        log.info("request", extra=with_fields(fields))
 
     def on_headers_complete(self) -> None:
         """The head is whole; what follows is a body, which others limit."""
@@ -157,7 +169,7 @@ class Connection(HttpToolsProtocol):
             return
         started = cast(Any, self.cycle) is not None and self.cycle.response_started
         if not self._whole and not started:
-            self._opened.write(_TIMEOUT)
+            self._refuse(_TIMEOUT)
         self._opened.close()
 
 
@@ -247,6 +259,8 @@ def make_listener(
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(stop_seconds)),
     )
+    # It would warn of each request that is none; that is said beside the others.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     listener = Listener(config)
     listener.set_limits(max_body=max_body, request_seconds=request_seconds)
     return listener

@@ -35,5 +35,6 @@ PRESETS: dict[str, Mapping[str, object]] = {
         "accept_sha1": False,
         "keys": {"rsa_min": 3072},
         "san": {"kinds": ["dns"]},
+        "rate_limit": {"per_address": "20/s"},
     },
 }

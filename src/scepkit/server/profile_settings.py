@@ -111,9 +111,11 @@ class RateLimit:
     """How many PKIOperations are accepted; the rest gets 429 with Retry-After."""
 
     per_address: Rate | None = setting(
-        "From one address. IPv6 addresses count by their /64.",
-        default="20/s",
+        "From one address; IPv6 addresses count by their /64. Without it there is no limit: a "
+        "whole fleet may come from one address. Behind a proxy, see `server.trusted_proxies`.",
+        default=None,
         parse=parse_rate,
+        example='"20/s"',
     )
     address_burst: int = setting(
         "How many may come at once from an address that was quiet.",
