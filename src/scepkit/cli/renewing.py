@@ -10,6 +10,7 @@ import os
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.cli import swap
 from scepkit.cli.connect import Options, has_trust, open_client, read_message_type
@@ -208,6 +209,7 @@ def _send(
     with open_client(out, url, options, trust=_trust(out, old, destination, options)) as client:
         client.get_ca_certificates(profile)
         challenge = secret.get()
+        _refuse_unreadable_reply(old.key, challenge)
         if is_new:
             write_private_key(destination.present_key, key, passwords.for_new(old.key_path))
             out.step(f"wrote {destination.present_key}")
@@ -235,6 +237,17 @@ def _send(
                 renewal=read_message_type(options),
                 on_started=on_started,
             ),
+        )
+
+
+def _refuse_unreadable_reply(key: PrivateKey, challenge: str | None) -> None:
+    # Before a new key is written: its file would have to be told from that of a lost renewal.
+    if not challenge and not isinstance(key, rsa.RSAPrivateKey):
+        raise InputError(
+            "the key of this certificate is not RSA and cannot decrypt the reply; RFC 8894 "
+            "section 3.1 uses a challenge instead, and none was given",
+            hint="ask the CA's operator for a challenge and give it with --challenge-file, or "
+            "enrol with an RSA key",
         )
 
 
