@@ -224,7 +224,11 @@ def only_signer(message: SignedMessage) -> SignerInfo:
 
 
 def verify(
-    message: SignedMessage, candidates: Sequence[CertificateView], *, allow_legacy: bool = False
+    message: SignedMessage,
+    candidates: Sequence[CertificateView],
+    *,
+    allow_legacy: bool = False,
+    stranger_hint: str = "",
 ) -> Verified:
     """Verify the one signature of a message with one of the candidates' keys.
 
@@ -233,6 +237,7 @@ def verify(
     certificate the caller would believe.
 
     :param allow_legacy: read MD5 too.
+    :param stranger_hint: the hint of the error when none of the candidates is the signer.
     :raises SignatureError: no candidate made it, it is broken, or it covers too little.
     :raises AlgorithmError: the digest or signature algorithm is refused or unknown.
     :raises DecodeError: signed attributes are malformed.
@@ -248,11 +253,15 @@ def verify(
             return Verified(
                 content=message.content, attributes=attributes, signer=candidate, digest=digest
             )
+    if any(candidate.is_named_by(info.sid) for candidate in candidates):
+        raise SignatureError(
+            "the signature is broken: it was not made with the key of the certificate it names",
+            signer=_signer_text(info),
+        )
     raise SignatureError(
-        "the signature is broken: it was not made with the key of the certificate it names"
-        if any(candidate.is_named_by(info.sid) for candidate in candidates)
-        else "the message is not signed by any certificate it may be signed by",
+        "the message is not signed by any certificate it may be signed by",
         signer=_signer_text(info),
+        hint=stranger_hint,
     )
 
 

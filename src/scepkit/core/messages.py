@@ -279,6 +279,13 @@ def encode_request(
     return cms.sign(content, attributes, signer, protection.digest)
 
 
+_STRANGER_HINT = (
+    "replies may be signed by the certificates of the CA and its RA that GetCACert offers "
+    "(`scepkit ca` shows which count); an RA that does not say it is one is named in "
+    "ra_certificates (--ra-cert)"
+)
+
+
 def open_reply(
     body: bytes,
     *,
@@ -300,7 +307,7 @@ def open_reply(
     :raises AlgorithmError: it uses an algorithm that is refused.
     """
     message = cms.read_signed(body, "CertRep (SignedData)")
-    verified = cms.verify(message, signers, allow_legacy=allow_legacy)
+    verified = cms.verify(message, signers, allow_legacy=allow_legacy, stranger_hint=_STRANGER_HINT)
     _expect_data(message)
     attributes = verified.attributes
     found_type = _number_text(attributes, ID_MESSAGE_TYPE, "messageType")
