@@ -799,6 +799,15 @@ def test_an_unknown_password_wrap_is_named() -> None:
     assert [one.code for one in found.oddities] == ["RFC 5652 6.3"]
 
 
+def test_a_first_reply_is_not_odd_beside_the_issued_certificate() -> None:
+    # It is encrypted for the self-signed certificate of the request, which nobody keeps.
+    issued = pki.device(pki.root(), key_name="rsa2048-b")
+    own = pki.self_signed(key_name="rsa2048-b")
+    data = envelope.encrypt(cms.certs_only([issued.der]), view(own.der), Cipher.AES128_CBC)
+    found = inspect_message(data, key=issued.key, certificate=issued.certificate)
+    assert [one.code for one in found.oddities] == []
+
+
 def test_an_envelope_for_another_certificate_is_q40() -> None:
     data = envelope.encrypt(request_csr(), view(requester().der), Cipher.AES128_CBC)
     assert odd(data)[0][0] == "Q40"

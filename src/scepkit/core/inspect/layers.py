@@ -157,19 +157,21 @@ def _pki_message(
 
 def _enveloped(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
     info = envelopes.describe(der, odd)
-    if secrets.certificate is not None:
-        envelopes.check_recipient(info.recipients, secrets.certificate, odd)
     attempt = envelopes.decrypt(der, secrets.key, secrets.certificate, secrets.password)
     info = replace(info, decryption=attempt.outcome, message_data=attempt.content)
-    found = replace(_blank("EnvelopedData"), envelope=info)
+    inner, within = None, list[Oddity]()
+    if attempt.content is not None:
+        inner = _within(attempt.content, "messageData", "RFC 8894 3.2.2", within, secrets)
+    if inner is None and secrets.certificate is not None:
+        # What the key did decrypt was meant for it: a first reply names the self-signed certificate
+        # of the request, and people give the issued one.
+        envelopes.check_recipient(info.recipients, secrets.certificate, odd)
     if attempt.failed:
         odd.append(
             Oddity("RFC 5652 6.3", f"the EnvelopedData was not decrypted: {attempt.outcome}")
         )
-    if attempt.content is not None:
-        inner = _within(attempt.content, "messageData", "RFC 8894 3.2.2", odd, secrets)
-        found = replace(found, content=inner)
-    return found
+    odd += within
+    return replace(_blank("EnvelopedData"), envelope=info, content=inner)
 
 
 # ------------------------------------------------------------------ X.509 and PKCS#10
