@@ -209,7 +209,7 @@ def test_a_rollover_is_staged_activated_and_written_down(store: Store) -> None:
 
 def test_a_rollover_is_called_off(lite: Store) -> None:
     World.made(lite)
-    following = make_ca("CN=Next", pki.key("rsa2048-b"), now=NOW + DAY)
+    following = make_ca("CN=Next", pki.key("rsa2048-b"), now=NOW + 3 * DAY)
     der = following.certificate.public_bytes(Encoding.DER)
     admin.stage_ca(lite, name="main", certificate=der, chain=[der], key_ref="x", actor="a", now=NOW)
     with pytest.raises(InputError, match="is not valid at this time"):
