@@ -42,7 +42,7 @@ class ServerTranscript(Transcript):
         (self.directory / name).mkdir()
 
     def _do_root(self, certificate: str, key: str) -> None:
-        (self.directory / certificate).write_bytes(_pem(_root()))
+        (self.directory / certificate).write_bytes(_pem(outer_root()))
         (self.directory / key).write_bytes(pki.key_pem("rsa2048-a"))
 
     def _do_certify(self, request: str, certificate: str) -> None:
@@ -50,7 +50,7 @@ class ServerTranscript(Transcript):
         builder = (
             x509.CertificateBuilder()
             .subject_name(csr.subject)
-            .issuer_name(_root().certificate.subject)
+            .issuer_name(outer_root().certificate.subject)
             .public_key(csr.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(_LONG_AGO)
@@ -63,7 +63,7 @@ class ServerTranscript(Transcript):
         (self.directory / certificate).write_bytes(pem)
 
     def _do_device(self, certificate: str, key: str) -> None:
-        made = pki.device(_root(), "device", "rsa2048-b")
+        made = pki.device(outer_root(), "device", "rsa2048-b")
         (self.directory / certificate).write_bytes(_pem(made))
         (self.directory / key).write_bytes(pki.key_pem("rsa2048-b"))
 
@@ -73,7 +73,8 @@ class ServerTranscript(Transcript):
         connection.close()
 
 
-def _root() -> pki.Identity:
+def outer_root() -> pki.Identity:
+    """The root of another CA."""
     return pki.root("rsa2048-a", "Outer Root", not_before=_LONG_AGO, not_after=_FAR_AWAY)
 
 
