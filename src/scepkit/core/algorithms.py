@@ -7,6 +7,8 @@ section 2.9: they MUST NOT be used; Q37 and Q38: two widespread servers still an
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from enum import Enum
 
 from cryptography.hazmat.primitives import hashes
@@ -22,6 +24,7 @@ class Digest(Enum):
 
     oid: str
     _hash: hashes.HashAlgorithm
+    _new: Callable[[bytes], hashlib._Hash]
 
     MD5 = "md5"
     SHA1 = "sha1"
@@ -40,21 +43,19 @@ class Digest(Enum):
 
     def of(self, data: bytes) -> bytes:
         """Hash `data`."""
-        context = hashes.Hash(self._hash)
-        context.update(data)
-        return context.finalize()
+        return self._new(data).digest()
 
 
 # Plain attributes: properties that look into a table cost more than the rest of some functions.
 # The hash objects are stateless, so one of each serves everybody.
-for _digest, _oid, _hash in (
-    (Digest.MD5, "1.2.840.113549.2.5", hashes.MD5()),  # noqa: S303 - to be named and refused
-    (Digest.SHA1, "1.3.14.3.2.26", hashes.SHA1()),  # noqa: S303 - RFC 8894 2.9 allows it
-    (Digest.SHA256, "2.16.840.1.101.3.4.2.1", hashes.SHA256()),
-    (Digest.SHA384, "2.16.840.1.101.3.4.2.2", hashes.SHA384()),
-    (Digest.SHA512, "2.16.840.1.101.3.4.2.3", hashes.SHA512()),
+for _digest, _oid, _hash, _new in (
+    (Digest.MD5, "1.2.840.113549.2.5", hashes.MD5(), hashlib.md5),  # noqa: S303 - to be refused
+    (Digest.SHA1, "1.3.14.3.2.26", hashes.SHA1(), hashlib.sha1),  # noqa: S303 - RFC 8894 2.9
+    (Digest.SHA256, "2.16.840.1.101.3.4.2.1", hashes.SHA256(), hashlib.sha256),
+    (Digest.SHA384, "2.16.840.1.101.3.4.2.2", hashes.SHA384(), hashlib.sha384),
+    (Digest.SHA512, "2.16.840.1.101.3.4.2.3", hashes.SHA512(), hashlib.sha512),
 ):
-    _digest.oid, _digest._hash = _oid, _hash
+    _digest.oid, _digest._hash, _digest._new = _oid, _hash, _new
 
 
 class Cipher(Enum):

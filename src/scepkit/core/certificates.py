@@ -49,20 +49,21 @@ class CertificateView:
     serial_number: int
     subject: bytes = field(repr=False)
     spki: bytes = field(repr=False)
+    _name_and_number: bytes = field(repr=False, compare=False)
     _extensions: bytes = field(repr=False, compare=False)
-
-    @cached_property
-    def _public_key(self) -> PublicKeyTypes:
-        # Kept, because OpenSSL prepares an RSA key at its first use, which costs a quarter of a
-        # verification; a CA's certificate is used again and again.
-        return load_public_key(self.spki)
 
     def public_key(self) -> PublicKeyTypes:
         """The certificate's public key.
 
         :raises AlgorithmError: of a kind that is not supported, or malformed.
         """
-        return self._public_key
+        # Kept, because OpenSSL prepares an RSA key at its first use, which costs a quarter of a
+        # verification; a CA's certificate is used again and again.  Not a cached_property: those
+        # take a lock before Python 3.12, and each request brings a certificate.
+        kept: PublicKeyTypes | None = self.__dict__.get("_public_key")
+        if kept is None:
+            kept = self.__dict__["_public_key"] = load_public_key(self.spki)
+        return kept
 
     @cached_property
     def subject_key_identifier(self) -> bytes | None:
@@ -80,14 +81,17 @@ class CertificateView:
     @cached_property
     def issuer_and_serial(self) -> bytes:
         """How CMS names it: an IssuerAndSerialNumber (DER)."""
-        return asn1.element(asn1.SEQUENCE, self.issuer, asn1.integer(self.serial_number))
+        return asn1.issuer_and_serial(self.issuer, self.serial_number)
 
     def is_named_by(self, identifier: bytes) -> bool:
         """Whether CMS means this certificate by a SignerIdentifier or RecipientIdentifier (DER).
 
         :raises DecodeError: it is neither a name with a serial number nor a key identifier.
         """
-        if identifier == self.issuer_and_serial:
+        if (
+            identifier[0] == asn1.SEQUENCE
+            and asn1.content_of(identifier) == self._name_and_number  # byte for byte, as usual
+        ):
             return True
         found = read_identifier(identifier)
         if isinstance(found, bytes):
@@ -141,6 +145,7 @@ def view(der: bytes) -> CertificateView:
         serial_number=asn1.integer_value(serial, "certificate's serial number"),
         subject=subject,
         spki=spki,
+        _name_and_number=issuer + serial,
         _extensions=extensions,
     )
 

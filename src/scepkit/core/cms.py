@@ -11,7 +11,6 @@ Rules of this file:
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
@@ -175,11 +174,9 @@ def split_attributes(encoded: bytes) -> tuple[tuple[str, list[bytes]], ...]:
     """
     if not encoded:
         return ()
-    found = []
-    for attribute in asn1.split(encoded, asn1.SEQUENCE):
-        oid, values = asn1.fields(attribute, asn1.ATTRIBUTE)
-        found.append((asn1.oid_text(oid), asn1.split(values)))
-    return tuple(found)
+    return tuple(
+        [asn1.type_and_values(attribute) for attribute in asn1.split(encoded, asn1.SEQUENCE)]
+    )
 
 
 _CONTENT_TYPES = {
@@ -243,13 +240,13 @@ def verify(
     :raises DecodeError: signed attributes are malformed.
     """
     info = only_signer(message)
-    digest = _signature_digest(info, allow_legacy)
+    algorithm, digest = _algorithms(info, allow_legacy)
     attributes = _signed_attributes(info)
     _check_content(message, attributes, digest)
     if len(candidates) > 1:
         candidates = sorted(candidates, key=lambda one: not one.is_named_by(info.sid))
     for candidate in candidates:
-        if _signed_by(candidate, info, digest):
+        if _signed_by(candidate, info, algorithm, digest):
             return Verified(
                 content=message.content, attributes=attributes, signer=candidate, digest=digest
             )
@@ -272,7 +269,8 @@ def _signer_text(info: SignerInfo) -> str:
     return f"serial number {identifier[1]:x}"
 
 
-def _signature_digest(info: SignerInfo, allow_legacy: bool) -> Digest:
+def _algorithms(info: SignerInfo, allow_legacy: bool) -> tuple[str, Digest]:
+    """The OID of the signature algorithm, and the digest."""
     digest_oid, _ = asn1.split_algorithm(info.digest_algorithm, "digest algorithm")
     digest = algorithms.digest_for_oid(digest_oid, allow_legacy=allow_legacy)
     signature_oid, _ = asn1.split_algorithm(info.signature_algorithm, "signature algorithm")
@@ -283,7 +281,7 @@ def _signature_digest(info: SignerInfo, allow_legacy: bool) -> Digest:
         raise SignatureError(
             f"the signature algorithm uses {named.value}, the digest algorithm is {digest.value}"
         )
-    return digest
+    return signature_oid, digest
 
 
 def _signed_attributes(info: SignerInfo) -> Attributes:
@@ -304,22 +302,22 @@ def _check_content(message: SignedMessage, attributes: Attributes, digest: Diges
             "the signed contentType attribute is missing or is not the type of the content"
         )
     # An absent content counts as empty (RFC 8894 section 3: FAILURE and PENDING have none; G3).
-    signed = attributes.get(ID_MESSAGE_DIGEST, ())
     expected = asn1.element(asn1.OCTET_STRING, digest.of(message.content or b""))
-    if len(signed) != 1 or not hmac.compare_digest(signed[0], expected):
+    if attributes.get(ID_MESSAGE_DIGEST) != [expected]:
         raise SignatureError("the content was changed: its digest is not the signed one")
 
 
-def _signed_by(candidate: CertificateView, info: SignerInfo, digest: Digest) -> bool:
+def _signed_by(
+    candidate: CertificateView, info: SignerInfo, algorithm: str, digest: Digest
+) -> bool:
     """Whether the candidate's key made the signature."""
     try:
         key = candidate.public_key()
     except AlgorithmError:
         return False
-    oid, _ = asn1.split_algorithm(info.signature_algorithm, "signature algorithm")
     for signed in _signed_bytes(info):
         try:
-            _verify_with(key, oid, info.signature, signed, digest)
+            _verify_with(key, algorithm, info.signature, signed, digest)
         except (InvalidSignature, UnsupportedAlgorithm, ValueError):
             # ValueError: RSA-PSS with a key that is too short for the digest.
             continue
@@ -339,6 +337,9 @@ def _signed_bytes(info: SignerInfo) -> Iterator[bytes]:
         yield ordered
 
 
+_PKCS1V15 = padding.PKCS1v15()
+
+
 def _verify_with(
     key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes, digest: Digest
 ) -> None:
@@ -346,7 +347,7 @@ def _verify_with(
         case rsa.RSAPublicKey() if (
             oid == algorithms.OID_RSA_ENCRYPTION or oid in algorithms.RSA_SIGNATURES
         ):
-            key.verify(signature, signed, padding.PKCS1v15(), digest.hash())
+            key.verify(signature, signed, _PKCS1V15, digest.hash())
         case rsa.RSAPublicKey() if oid == algorithms.OID_RSA_PSS:
             pss = padding.PSS(padding.MGF1(digest.hash()), padding.PSS.AUTO)
             key.verify(signature, signed, pss, digest.hash())
@@ -416,7 +417,7 @@ def _digest_algorithm(digest: Digest) -> bytes:
 def _sign_with(key: PrivateKey, data: bytes, digest: Digest) -> tuple[bytes, bytes]:
     match key:
         case rsa.RSAPrivateKey():
-            signature = key.sign(data, padding.PKCS1v15(), digest.hash())
+            signature = key.sign(data, _PKCS1V15, digest.hash())
             return asn1.algorithm(algorithms.OID_RSA_ENCRYPTION, asn1.NULL), signature
         case ec.EllipticCurvePrivateKey():
             signature = key.sign(data, ec.ECDSA(digest.hash()))

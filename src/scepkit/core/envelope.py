@@ -22,7 +22,7 @@ from scepkit.core.certificates import CertificateView, PrivateKey
 from scepkit.errors import AlgorithmError, DecodeError, DecryptError
 from scepkit.values import field, frozen
 
-WHAT = "pkcsPKIEnvelope (EnvelopedData)"
+_WHAT = "pkcsPKIEnvelope (EnvelopedData)"
 
 _VERSION_0 = b"\x02\x01\x00"
 _VERSION_3 = b"\x02\x01\x03"
@@ -84,22 +84,17 @@ def read_envelope(data: bytes, *, allow_legacy: bool = False) -> Envelope:
     :raises DecodeError: it is something else, or has no encrypted content.
     :raises AlgorithmError: the cipher is unknown, or single DES while `allow_legacy` is off.
     """
-    raw = read_enveloped(data)
-    if raw.content_type != cms.ID_DATA:
+    recipients, content_type, algorithm, ciphertext, _ = asn1.read_with(_parts, data, _WHAT)
+    if content_type != cms.ID_DATA:
         raise DecodeError(
-            f"the encrypted content is of type {raw.content_type}, expected data (RFC 8894 section "
+            f"the encrypted content is of type {content_type}, expected data (RFC 8894 section "
             "3.2.2)"
         )
-    if raw.ciphertext is None:
+    if ciphertext is None:
         raise DecodeError("the pkcsPKIEnvelope has no encrypted content")
-    oid, parameters = asn1.split_algorithm(raw.algorithm, "content encryption algorithm")
+    oid, parameters = asn1.split_algorithm(algorithm, "content encryption algorithm")
     cipher = algorithms.cipher_for_oid(oid, allow_legacy=allow_legacy)
-    return Envelope(
-        cipher=cipher,
-        iv=cbc.read_iv(parameters, cipher),
-        ciphertext=raw.ciphertext,
-        recipients=raw.recipients,
-    )
+    return Envelope(cipher, cbc.read_iv(parameters, cipher), ciphertext, recipients)
 
 
 @frozen
@@ -126,11 +121,12 @@ def read_enveloped(data: bytes) -> EnvelopedData:
 
     :raises DecodeError: it is something else.
     """
-    return asn1.read_with(_enveloped_data, data, WHAT)
+    return EnvelopedData(*asn1.read_with(_parts, data, _WHAT))
 
 
-def _enveloped_data(content_info: bytes) -> EnvelopedData:
-    enveloped = cms.typed_content(content_info, cms.ID_ENVELOPED_DATA, WHAT)
+def _parts(content_info: bytes) -> tuple[tuple[bytes, ...], str, bytes, bytes | None, int | None]:
+    """The fields of `EnvelopedData`."""
+    enveloped = cms.typed_content(content_info, cms.ID_ENVELOPED_DATA, _WHAT)
     _, _, recipients, encrypted, _ = asn1.fields(enveloped, asn1.ENVELOPED_DATA)
     content_type, algorithm, whole, chunked = asn1.fields(encrypted, asn1.ENCRYPTED_CONTENT_INFO)
     ciphertext = asn1.content_of(whole) if whole else None
@@ -141,13 +137,8 @@ def _enveloped_data(content_info: bytes) -> EnvelopedData:
         octet_strings = asn1.split(chunked, asn1.OCTET_STRING, limit=_MAX_CHUNKS)
         chunks = len(octet_strings)
         ciphertext = b"".join(map(asn1.content_of, octet_strings))
-    return EnvelopedData(
-        recipients=tuple(asn1.split(recipients)),
-        content_type=asn1.oid_text(content_type),
-        algorithm=algorithm,
-        ciphertext=ciphertext,
-        chunks=chunks,
-    )
+    infos = tuple(asn1.split(recipients))
+    return infos, asn1.oid_text(content_type), algorithm, ciphertext, chunks
 
 
 def is_addressed_to(envelope: Envelope, certificate: CertificateView) -> bool:

@@ -36,7 +36,13 @@ DONE = "done"
 
 # A certificate that no RecipientInfo names.
 _NOBODY = CertificateView(
-    der=b"", issuer=b"", serial_number=-1, subject=b"", spki=b"", _extensions=b""
+    der=b"",
+    issuer=b"",
+    serial_number=-1,
+    subject=b"",
+    spki=b"",
+    _name_and_number=b"",
+    _extensions=b"",
 )
 
 
