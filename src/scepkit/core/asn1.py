@@ -206,7 +206,7 @@ def only(data: bytes, tag: int = ANY) -> bytes:
     """
     if len(data) < 2:
         raise NotDerError("it is cut off")
-    if data[0] != tag and not _fits(data[0], tag):
+    if data[0] != tag and not (tag == ANY and _is_tag(data[0])):
         raise NotDerError(_unexpected(data, tag))
     if (2 + data[1] if data[1] < 0x80 else _long_end(data, 0)) != len(data):
         raise NotDerError("it is cut off, or something follows it")
@@ -224,16 +224,22 @@ def fields(element: bytes, layout: Layout) -> list[bytes]:
     at = 2 if length < 0x80 else length - 0x7E
     try:
         for expected in layout:
-            if at == size or not (element[at] == expected or _fits(element[at], expected)):
+            tag = element[at] if at < size else 0
+            if tag != expected and (
+                tag & 0x1F == 0x1F or tag == 0 if expected & ANY else tag | _OPTIONAL != expected
+            ):
                 if expected < _OPTIONAL:
                     raise NotDerError(_unexpected(element[at:], expected))
                 found.append(b"")
                 continue
+            # Most lengths are of these three kinds, and there are forty in a message.
             length = element[at + 1]
             if length < 0x80:
                 end = at + 2 + length
-            elif length == 0x82 and element[at + 2]:  # written out: most long ones are of this kind
+            elif length == 0x82 and element[at + 2]:
                 end = at + 4 + (element[at + 2] << 8 | element[at + 3])
+            elif length == 0x81 and element[at + 2] >= 0x80:
+                end = at + 3 + element[at + 2]
             else:
                 end = _long_end(element, at)
             found.append(element[at:end])
@@ -263,7 +269,7 @@ def split(element: bytes, tag: int = ANY, *, limit: int = MAX_ELEMENTS) -> list[
     at = 2 if length < 0x80 else length - 0x7E
     try:
         while at < size:
-            if element[at] != tag and not _fits(element[at], tag):
+            if element[at] != tag and not (tag == ANY and _is_tag(element[at])):
                 raise NotDerError(_unexpected(element[at:], tag))
             length = element[at + 1]
             if length < 0x80:
@@ -298,7 +304,7 @@ def type_and_values(attribute: bytes) -> tuple[str, list[bytes]]:
         and attribute[values] == SET
         and attribute[values + 1] == size - values - 2
         and attribute[values + 3] == size - values - 4
-        and _fits(attribute[values + 2], ANY)
+        and _is_tag(attribute[values + 2])
     ):
         return oid_text(attribute[2:values]), [attribute[values + 2 :]]
     oid, several = fields(attribute, ATTRIBUTE)
@@ -313,12 +319,9 @@ def within(explicit: bytes, tag: int) -> bytes:
     return fields(explicit, (tag,))[0]
 
 
-def _fits(tag: int, expected: int) -> bool:
-    """Whether a tag is one that ANY or an optional field stands for."""
-    if expected & ANY:
-        # Neither a mark of BER, nor the first octet of a tag number above 30, which SCEP has not.
-        return tag != 0 and tag & 0x1F != 0x1F
-    return tag == expected & 0xFF
+def _is_tag(octet: int) -> bool:
+    """Whether it is neither a mark of BER nor the first of a tag number above 30 (SCEP has none)."""
+    return octet != 0 and octet & 0x1F != 0x1F
 
 
 def _long_end(data: bytes, at: int) -> int:
