@@ -320,7 +320,7 @@ def within(explicit: bytes, tag: int) -> bytes:
 
 
 def _is_tag(octet: int) -> bool:
-    """Whether it is neither a mark of BER nor the first of a tag number above 30 (SCEP has none)."""
+    """Whether it is a whole tag: neither a mark of BER nor the first octet of a high tag number."""
     return octet != 0 and octet & 0x1F != 0x1F
 
 
