@@ -19,10 +19,8 @@ from tests.interop.foreign import missing
 
 USER = "postgres"
 
-# Nothing here has to survive a loss of power.
 _SETTINGS = {
     "listen_addresses": "''",
-    "fsync": "off",
     "max_connections": "200",
     "autovacuum": "off",
     "deadlock_timeout": "100ms",
@@ -43,9 +41,10 @@ def _programs() -> Path:
 
 
 class PostgresServer:
-    """A running server; `stop` and `start` keep its data."""
+    """A running server; `stop` and `start` keep its data, and with `fsync` so does a power cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._settings = {**_SETTINGS, "fsync": "on" if fsync else "off"}
         self._programs = _programs()
         self._as_user = ["runuser", "-u", USER, "--"] if os.geteuid() == 0 else []
         # Not below pytest's folder: the server's user may not go there.
@@ -64,7 +63,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        settings = " ".join(f"-c {name}={value}" for name, value in _SETTINGS.items())
+        settings = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
         options = f"-k {self.folder} {settings}"
         self._run(
             "pg_ctl", "-D", self._data, "-o", options, "-l", self.folder / "log", "-w", "start"

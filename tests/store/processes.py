@@ -6,11 +6,12 @@ A function that runs in one is at the top of its module and gets what can be pic
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
-from typing import Any
+from typing import Any, cast
 
 #: Seconds for all of them together.
 TIMEOUT = 50.0
@@ -65,3 +66,8 @@ def begun(work: Callable[..., None], *arguments: Any) -> BaseProcess:
 def pipe() -> tuple[Connection, Connection]:
     """A connection to read from here and one to write to from another process."""
     return _CONTEXT.Pipe(duplex=False)
+
+
+def event() -> threading.Event:
+    """An event that another process can set."""
+    return cast("threading.Event", _CONTEXT.Event())

@@ -192,6 +192,30 @@ def test_backup_can_be_looked_into_with_sqlite(store: Store, tmp_path: Path) -> 
         connection.close()
 
 
+def test_backup_needs_no_file_beside_it(store: Store, tmp_path: Path) -> None:
+    store.backup(tmp_path / "backup")
+    connection = sqlite3.connect(f"file:{tmp_path}/backup?mode=ro&immutable=1", uri=True)
+    try:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+        assert connection.execute("SELECT count(*) FROM ca").fetchone() == (0,)
+    finally:
+        connection.close()
+
+
+def test_copy_of_the_files_of_a_server_that_died_can_be_restored(tmp_path: Path) -> None:
+    live, rescued = tmp_path / "live", tmp_path / "rescued"
+    live.mkdir()
+    rescued.mkdir()
+    with open_store(f"sqlite:///{live}/scepkit.db") as store:
+        store.migrate()
+        fill(store)
+        for name in ("scepkit.db", "scepkit.db-wal"):
+            (rescued / name).write_bytes((live / name).read_bytes())
+        with open_store(f"sqlite:///{tmp_path}/restored.db") as restored:
+            restored.restore(rescued / "scepkit.db")
+            assert contents(restored) == contents(store)
+
+
 def test_missing_file_is_an_input_error(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         store.restore(tmp_path / "backup")

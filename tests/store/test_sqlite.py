@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from scepkit.errors import StoreError, StoreUnavailable
-from scepkit.store import Rollback, Store, Tx, audit, challenges, open_store, sqlite
+from scepkit.store import Rollback, Store, Tx, audit, challenges, groups, open_store, sqlite
 from scepkit.store.sqlite import SqliteDriver
 from tests.store.enrolling import (
     NOW,
@@ -84,7 +84,7 @@ class Holding:
         driver = self._store.driver
         assert isinstance(driver, SqliteDriver)
         deadline = time.monotonic() + 30
-        while len(driver._waiting) < waiting:
+        while driver.groups.waiting < waiting:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
@@ -200,7 +200,7 @@ def test_transactions_of_a_group_see_one_another(store: Store) -> None:
 def test_very_many_waiting_transactions_are_all_served(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "MAX_GROUP", 3)
+    monkeypatch.setattr(groups, "MAX_GROUP", 3)
     with ThreadPoolExecutor(41) as threads:
         holding = Holding(store, threads)
         results = [threads.submit(store.write, record(f"a{n}")) for n in range(40)]
@@ -234,7 +234,7 @@ def test_interrupted_leader_loses_nobody(store: Store) -> None:
 
     def interrupted(tx: Tx) -> None:
         begun.set()
-        while len(driver._waiting) < 3:
+        while driver.groups.waiting < 3:
             time.sleep(0.001)
         raise KeyboardInterrupt
 
@@ -379,7 +379,12 @@ def test_missing_folder_is_unavailable(tmp_path: Path) -> None:
 def test_file_is_for_its_owner_only(store: Store, path: Path) -> None:
     store.write(record("a"))
     modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}
-    assert modes == {"scepkit.db": 0o600, "scepkit.db-wal": 0o600, "scepkit.db-shm": 0o600}
+    assert modes == {
+        "scepkit.db": 0o600,
+        "scepkit.db-wal": 0o600,
+        "scepkit.db-shm": 0o600,
+        "scepkit.db-queue": 0o600,
+    }
 
 
 def test_reader_cannot_write(store: Store) -> None:
@@ -436,7 +441,7 @@ def test_closing_finishes_what_waits(path: Path) -> None:
         holding.let_go(10)
         closed.result(30)
         assert len({one.result(30) for one in results}) == 10
-    assert [one.name for one in path.parent.iterdir()] == ["scepkit.db"]
+    assert {one.name for one in path.parent.iterdir()} == {"scepkit.db", "scepkit.db-queue"}
 
 
 def test_closed_store_refuses(path: Path) -> None:

@@ -8,7 +8,6 @@ can be restored into the other, and can be looked into with SQLite's own tools.
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from tempfile import TemporaryDirectory
 from scepkit.errors import InputError, StoreError
 from scepkit.store import migrations
 from scepkit.store.driver import Driver, Parameters, Tx
-from scepkit.store.sqlite import SqliteDriver
+from scepkit.store.sqlite import SqliteDriver, as_one_file, copied
 
 #: Rows that are copied at once.
 _BATCH = 500
@@ -29,6 +28,7 @@ def backup(source: Driver, path: Path) -> dict[str, int]:
         with TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as directory:
             written = Path(directory) / "backup.db"
             counts = _write(source, written)
+            as_one_file(written)
             _to_disk(written)
             os.link(written, path)  # unlike a renaming, this never replaces a file
     except FileExistsError:
@@ -62,9 +62,9 @@ def restore(target: Driver, path: Path) -> dict[str, int]:
         raise InputError(f"{path}: there is no such file")
     with TemporaryDirectory(prefix="scepkit-restore-") as directory:
         # A backup of an older version is brought up to date here, not where it lies.
-        copied = Path(directory) / "backup.db"
-        shutil.copyfile(path, copied)
-        source = SqliteDriver(copied, node="")
+        copy = Path(directory) / "backup.db"
+        copied(path, copy)
+        source = SqliteDriver(copy, node="")
         try:
             return _read(source, target)
         finally:

@@ -1,11 +1,8 @@
 """SQLite: one file, any number of threads and processes, one writer at a time.
 
-Waiting transactions of a process are committed in groups: while one group is being forced to the
-disk, the next one gathers, so that many callers share one fsync.  There is no writer thread: the
-first caller of a group runs it while the others sleep until theirs is on the disk, and a caller who
-is alone waits for nobody.
-
-WAL with synchronous=FULL: what `write` returned survives a loss of power.
+The transactions of a process are committed in groups (groups.py), so that many callers share one
+fsync; the processes take turns (turnstile.py).  WAL with synchronous=FULL: what `write` returned
+survives a loss of power.
 """
 
 from __future__ import annotations
@@ -13,21 +10,24 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections import deque
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
 from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Tx
+from scepkit.store.groups import Groups, Job, Next
+from scepkit.store.turnstile import Turnstile
 
 T = TypeVar("T")
 
 #: STRICT tables are the newest thing that we use.
 OLDEST = (3, 37, 0)
 
-#: Transactions in one group: a bound on how long the first of them waits for the last.
-MAX_GROUP = 256
+#: Seconds between two tries to begin while another process writes.
+_AGAIN = 0.000_25
 
 #: Pages (4 KiB each) in the write-ahead log before they are copied into the file.
 CHECKPOINT_PAGES = 4000
@@ -37,7 +37,7 @@ _PRAGMAS = f"""
     PRAGMA foreign_keys = ON;
     PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
     PRAGMA journal_size_limit = {4 * 4096 * CHECKPOINT_PAGES};
-    PRAGMA cache_size = -16000;
+    PRAGMA cache_size = -32000;
     PRAGMA temp_store = MEMORY;
 """
 
@@ -96,46 +96,24 @@ class SqliteTx:
             cursor.close()
 
 
-class _Job:
-    """A transaction somebody waits for; `gate` is shut while the caller sleeps."""
-
-    __slots__ = ("done", "function", "gate", "problem", "value")
-
-    def __init__(self, function: Callable[[Tx], Any]) -> None:
-        self.function = function
-        self.gate: threading.Lock | None = None
-        self.done = False
-        self.value: Any = None
-        self.problem: BaseException | None = None
-
-    def run(self, tx: SqliteTx) -> None:
-        """Run it as a part of the group's transaction that can be undone alone."""
-        tx.run("SAVEPOINT job")
-        try:
-            self.value = self.function(tx)
-        except Rollback as undone:
-            self.value = undone.value
-            tx.run("ROLLBACK TO job")
-        except KeyboardInterrupt:
-            raise  # meant for the thread that leads, whoever's job this is
-        except BaseException as problem:
-            if not tx.connection.in_transaction:
-                raise  # SQLite gave up the whole group
-            self.problem = _told(problem)
-            tx.run("ROLLBACK TO job")
-        tx.run("RELEASE job")
-
-    def fail(self, problem: BaseException) -> None:
-        """Let the caller know that the group was undone, whatever came of this part of it."""
-        if isinstance(problem, Exception):
-            self.problem = _told(problem)
-        else:
-            self.problem = StoreUnavailable("the transaction was interrupted")
-
-    def outcome(self) -> Any:
-        if self.problem is not None:
-            raise self.problem
-        return self.value
+def _run(job: Job, tx: SqliteTx) -> None:
+    """Run a job as a part of its group's transaction that can be undone alone."""
+    tx.run("SAVEPOINT job")
+    try:
+        job.value = job.function(tx)
+    except Rollback as undone:
+        job.value = undone.value
+        tx.run("ROLLBACK TO job")
+    except KeyboardInterrupt:
+        raise  # meant for the thread that leads, whoever's job this is
+    except BaseException as problem:
+        if not tx.connection.in_transaction:  # SQLite gave up the whole group
+            if isinstance(problem, sqlite3.Error):
+                raise
+            raise StoreUnavailable(f"the transaction was given up: {problem}") from problem
+        job.problem = _told(problem)
+        tx.run("ROLLBACK TO job")
+    tx.run("RELEASE job")
 
 
 class SqliteDriver:
@@ -156,10 +134,8 @@ class SqliteDriver:
             )
         self.path = path
         self._node = node
+        self.groups = Groups(self._commit_group)
         self._mutex = threading.Lock()
-        self._idle = threading.Condition(self._mutex)
-        self._waiting: deque[_Job] = deque()
-        self._leader: int | None = None
         self._closed = False
         self._writer: SqliteTx | None = None
         self._readers: list[SqliteTx] = []
@@ -167,82 +143,49 @@ class SqliteDriver:
     # ---------------------------------------------------------------------------------- writing
 
     def write(self, function: Callable[[Tx], T]) -> T:
-        job = _Job(function)
-        me = threading.get_ident()
-        with self._mutex:
-            if self._closed:
-                raise StoreError("the store is closed")
-            if self._leader == me:
-                raise StoreError("a transaction was begun within a transaction")
-            self._waiting.append(job)
-            if self._leader is None:
-                self._leader = me
-            else:
-                job.gate = threading.Lock()
-                job.gate.acquire()
-        if job.gate is not None:
-            try:
-                job.gate.acquire()
-            except BaseException:
-                # Interrupted, but under way: others may wait for this caller to lead.
-                job.gate.acquire()
-                if not job.done:
-                    self._lead()
-                raise
-        if not job.done:
-            self._lead()
-        result: T = job.outcome()
-        return result
+        return self.groups.run(function)
 
     def alone(self, function: Callable[[Tx], T]) -> T:
         return self.write(function)
 
-    def _lead(self) -> None:
-        """Commit a group, of which the caller's job is the first, and name the next leader."""
-        self._leader = threading.get_ident()
-        jobs: list[_Job] = []
+    def _commit_group(self, following: Next) -> None:
         try:
-            self._commit_group(jobs)
-        except BaseException as problem:
-            if not jobs:  # it could not even begin: the others need not try in vain
-                jobs.extend(self._waiting)
-                self._waiting.clear()
-            for job in jobs:
-                job.fail(problem)
-            if not isinstance(problem, Exception):
+            tx = self._writer or self._open_writer()
+            try:
+                self._begin(tx)
+                while job := following():
+                    _run(job, tx)
+                tx.run("COMMIT")
+            except BaseException:
+                if tx.connection.in_transaction:
+                    tx.run("ROLLBACK")
                 raise
-        finally:
-            self._hand_over(jobs)
+        except sqlite3.Error as problem:
+            raise _told(problem) from problem
 
-    def _commit_group(self, jobs: list[_Job]) -> None:
-        tx = self._writer
-        if tx is None:
-            tx = self._writer = self._connect()
+    def _open_writer(self) -> SqliteTx:
+        tx = self._connect()
+        tx.run("PRAGMA busy_timeout = 0")  # `_begin` waits, and nothing else has to
+        self._turnstile = Turnstile(self.path.with_name(f"{self.path.name}-queue"))
+        self._writer = tx
+        return tx
+
+    def _begin(self, tx: SqliteTx) -> None:
+        """Get SQLite's lock, after the processes that came before."""
+        deadline = time.monotonic() + LOCK_TIMEOUT / 1000
+        self._turnstile.enter(deadline)
         try:
-            tx.run("BEGIN IMMEDIATE")
-            while self._waiting and len(jobs) < MAX_GROUP:
-                jobs.append(self._waiting.popleft())
-                jobs[-1].run(tx)
-            tx.run("COMMIT")
-        except BaseException:
-            if tx.connection.in_transaction:
-                tx.run("ROLLBACK")
-            raise
-
-    def _hand_over(self, jobs: list[_Job]) -> None:
-        with self._mutex:
-            if self._waiting:
-                self._leader = 0  # nobody yet, but somebody is called
-                following = self._waiting[0].gate
-            else:
-                self._leader = following = None
-                self._idle.notify_all()
-        if following is not None:
-            following.release()
-        for job in jobs:
-            job.done = True
-            if job.gate is not None:
-                job.gate.release()
+            while True:
+                try:
+                    tx.run("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as problem:
+                    if _code(problem) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                        raise
+                else:
+                    return
+                time.sleep(_AGAIN)
+        finally:
+            self._turnstile.leave()
 
     # ---------------------------------------------------------------------------------- reading
 
@@ -321,18 +264,34 @@ class SqliteDriver:
         """Nothing to do: SQLite numbers new rows after the highest there is."""
 
     def close(self) -> None:
+        self.groups.close()
         with self._mutex:
             self._closed = True
-            while self._leader is not None:
-                self._idle.wait()
-            connections = [tx.connection for tx in self._readers]
-            self._readers.clear()
-            # Last: closing it copies the log into the file.
-            if self._writer is not None:
-                connections.append(self._writer.connection)
-                self._writer = None
-        for connection in connections:
-            connection.close()
+            readers, self._readers = self._readers, []
+            writer, self._writer = self._writer, None
+        for reader in readers:
+            reader.connection.close()
+        if writer is not None:  # last: closing it copies the log into the file
+            writer.connection.close()
+            self._turnstile.close()
+
+
+def copied(source: Path, target: Path) -> None:
+    """Copy a database, with what is still in its write-ahead log, into a new file."""
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reading,
+            closing(sqlite3.connect(target)) as writing,
+        ):
+            reading.backup(writing)
+    except sqlite3.Error as problem:
+        raise _told(problem) from problem
+
+
+def as_one_file(path: Path) -> None:
+    """Let a database that nobody has open be read without files beside it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def _told(problem: BaseException) -> BaseException:
@@ -341,7 +300,7 @@ def _told(problem: BaseException) -> BaseException:
         return InputError(f"a value cannot be stored: {problem}")
     if not isinstance(problem, sqlite3.Error):
         return problem
-    code = getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = _code(problem)
     name = getattr(problem, "sqlite_errorname", type(problem).__name__)
     if code in _UNAVAILABLE:
         return StoreUnavailable(f"the database cannot be used now: {problem} ({name})")
@@ -350,3 +309,9 @@ def _told(problem: BaseException) -> BaseException:
             f"the database is damaged: {problem} ({name})", hint="restore it from a backup"
         )
     return StoreError(f"the database refuses: {problem} ({name})")
+
+
+def _code(problem: sqlite3.Error) -> int:
+    """SQLite's primary result code."""
+    code: int = getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF
