@@ -156,7 +156,14 @@ def settings_for(**server: Any) -> Any:
 
 
 @contextlib.contextmanager
-def running(script: Any = None, *, threads: int = 4, **server: Any) -> Iterator[Running]:
+def running(
+    script: Any = None,
+    *,
+    threads: int = 4,
+    clock: Callable[[], datetime] | None = None,
+    health: Any = None,
+    **server: Any,
+) -> Iterator[Running]:
     """A server with these `[server]` settings; `profile` gives other profiles."""
     script = script or Script()
     waiting = server.get("waiting", 128)
@@ -168,7 +175,9 @@ def running(script: Any = None, *, threads: int = 4, **server: Any) -> Iterator[
         buckets=Buckets(),
         journal=RequestJournal(metrics),
     )
-    app = create_app(front, Monitor(front, metrics, script))
+    if clock is not None:
+        front.clock = clock
+    app = create_app(front, Monitor(front, metrics, health or script))
     listener = make_listener(
         app, max_body=site.max_body, request_seconds=site.request_seconds, stop_seconds=5
     )
