@@ -1,33 +1,138 @@
-"""Enrols, polls and renews over HTTP against the embedded test CA, and prints what it got.
+"""A CA from its first minute: init, serve, challenge, enrol, approve, renew, revoke, CRL, GetCert.
 
-Run it with scripts/demo, or with any Python that has scepkit installed.
+The operator's side are the commands of scepkit, the device's side is its library.  Everything is
+in a temporary folder.  Run it with scripts/demo, or with any Python that has scepkit[server].
 """
 
 from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 import scepkit
-from scepkit.testing import TestCa
 
-CHALLENGE = "a secret between the CA and router1"
+#: Seconds for the server to start, and for what it does by itself.
+PATIENCE = 30
+
+#: A second kind of certificates, for which nothing but a person decides.
+REVIEWED = """
+[profile.reviewed]
+"""
+
+
+class Operator:
+    """Who runs the CA: types commands, and shows what they answer."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(self, line: str) -> str:
+        """Run ``scepkit`` with the words of a line; return what it prints."""
+        print(f"\n$ scepkit {line}")
+        words = [sys.executable, "-m", "scepkit", *shlex.split(line), "--quiet"]
+        done = subprocess.run(  # noqa: S603 - our own program
+            words,
+            cwd=self.directory,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"it failed: {done.stderr}")
+        print("".join(f"  {text}\n" for text in done.stdout.splitlines()), end="")
+        return done.stdout
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """Run the server meanwhile, on a free port; its URL."""
+        print("\n$ scepkit serve --config ca/scepkit.toml --bind 127.0.0.1:0 &")
+        words = [sys.executable, "-m", "scepkit", "serve", "--config", "ca/scepkit.toml"]
+        log = self.directory / "serve.log"
+        with log.open("w") as file:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                [*words, "--bind", "127.0.0.1:0"],
+                cwd=self.directory,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stderr=file,
+            )
+        try:
+            url = f"http://{wait_for(process, log)}/scep"
+            print(f"  it answers at {url}")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(PATIENCE)
+        print("\nthe server has stopped; it wrote a line for each request, such as")
+        print(f"  {next(line for line in log.read_text().splitlines() if 'SUCCESS' in line)}")
+
+
+def environment() -> dict[str, str]:
+    """The environment, without settings of another scepkit."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("SCEPKIT_")}
+
+
+def wait_for(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Where the server listens, as soon as it does."""
+    for _ in range(PATIENCE * 20):
+        if match := re.search(r"serving address=(\S+)", log.read_text()):
+            return match[1]
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise SystemExit(f"the server did not start:\n{log.read_text()}")
 
 
 def main() -> None:
-    """Play the whole life of a certificate."""
-    # The CA wants a challenge, and two polls before it decides.
-    ca = TestCa(subject="CN=Demo CA,O=Acme", challenge=CHALLENGE, pending_polls=2)
-    with ca.serve() as url:
-        print(f"a test CA answers at {url}")
-        print(f"  its SHA-256 fingerprint is {ca.fingerprint}")
-        # In real life the fingerprint comes from the CA's operator, not from the CA.
-        trust = scepkit.Fingerprint(f"sha256:{ca.fingerprint}")
-        with scepkit.Client(url, trust=trust) as client:
-            show_ca(client)
-            refused(client)
-            renewed(client, enrolled(client))
-        print(f"\nHTTP requests: {', '.join(f'{n} {name}' for name, n in ca.requests.items())}")
+    """Play it all."""
+    with tempfile.TemporaryDirectory(prefix="scepkit-demo-") as directory:
+        operator = Operator(Path(directory))
+        made = operator("init ca --subject 'CN=Demo CA,O=Acme'")
+        fingerprint = re.search(r"^SHA-256 +(\S+)$", made, re.MULTILINE)
+        if fingerprint is None:
+            raise SystemExit("scepkit init showed no fingerprint")
+        settings = operator.directory / "ca" / "scepkit.toml"
+        # Certificates can be renewed at once here, instead of in the last half of their life.
+        text = settings.read_text().replace("renewal = {}", 'renewal = { window = "365d" }')
+        settings.write_text(text + REVIEWED)
+        with operator.serving() as url:
+            # In real life the fingerprint comes to the device from the operator.
+            trust = scepkit.Fingerprint(f"sha256:{fingerprint[1]}")
+            with (
+                scepkit.Client(url, trust=trust) as client,
+                scepkit.Client(f"{url}/reviewed", trust=trust) as reviewed,
+            ):
+                play(operator, client, reviewed)
+            operator("audit verify --config ca/scepkit.toml")
+
+
+def play(operator: Operator, client: scepkit.Client, reviewed: scepkit.Client) -> None:
+    """What the devices and the operator do."""
+    show_ca(client)
+    config = "--config ca/scepkit.toml"
+    secret = operator(f"challenge new {config} --subject CN=router1,O=Acme --san dns:r1.acme.test")
+    refused(client, "a guess", "with a wrong challenge")
+    router = enrolled(client, secret.strip())
+    refused(client, secret.strip(), "with the same challenge again")
+    approved(operator, reviewed)
+    renewed = renew(client, router)
+    look_up(client, renewed)
+    operator(f"certs revoke {config} {serial(router.certificate)} --reason superseded")
+    look_at_crl(client, renewed, serial(router.certificate))
+    operator(f"certs list {config}")
 
 
 def show_ca(client: scepkit.Client) -> None:
@@ -37,11 +142,11 @@ def show_ca(client: scepkit.Client) -> None:
     print(f"  it announces {', '.join(client.get_capabilities().to_words())}")
 
 
-def refused(client: scepkit.Client) -> None:
-    """Enrol with the wrong challenge."""
-    print("\nenrol with a wrong challenge")
+def refused(client: scepkit.Client, challenge: str, how: str) -> None:
+    """Enrol with a challenge that is no good."""
+    print(f"\na device enrols as CN=router1,O=Acme {how}")
     key = scepkit.generate_key("rsa:2048")
-    csr = scepkit.build_csr(key, "CN=router1,O=Acme", challenge="a guess")
+    csr = scepkit.build_csr(key, "CN=router1,O=Acme", challenge=challenge)
     match client.enrol(csr, key):
         case scepkit.Rejected() as rejected:
             print(f"  rejected: {rejected.reason}")
@@ -49,39 +154,63 @@ def refused(client: scepkit.Client) -> None:
             raise SystemExit(f"the CA should have refused: {other}")
 
 
-def enrolled(client: scepkit.Client) -> scepkit.Requester:
-    """Enrol; the CA says PENDING, so poll.  The certificate and its key are a new identity."""
-    print("\nenrol CN=router1,O=Acme with a new RSA key")
+def enrolled(client: scepkit.Client, challenge: str) -> scepkit.Requester:
+    """Enrol with a good challenge.  The certificate and its key are a new identity."""
+    print("\nrouter1 enrols with the challenge and a new RSA key")
     key = scepkit.generate_key("rsa:2048")
-    csr = scepkit.build_csr(
-        key, "CN=router1,O=Acme", challenge=CHALLENGE, san=["dns:router1.acme.test"]
+    csr = scepkit.build_csr(key, "CN=router1,O=Acme", challenge=challenge, san=["dns:r1.acme.test"])
+    return scepkit.Requester(issued(client.enrol(csr, key)).certificate, key)
+
+
+def approved(operator: Operator, client: scepkit.Client) -> None:
+    """Enrol where a person decides: the CA says PENDING, so poll."""
+    print("\nrouter2 enrols without a challenge, at the profile that a person watches")
+    key = scepkit.generate_key("rsa:2048")
+    pending = client.enrol(scepkit.build_csr(key, "CN=router2,O=Acme"), key)
+    if not isinstance(pending, scepkit.Pending):
+        raise SystemExit(f"the CA should have waited: {pending}")
+    print(f"  pending, transactionID {pending.transaction_id}")
+    # It can be stored and polled by another process next week; there is no secret in it.
+    stored = pending.to_json()
+    listed = operator("requests list --config ca/scepkit.toml --state pending")
+    number = listed.splitlines()[-1].split()[0]
+    operator(f"requests approve --config ca/scepkit.toml {number} --reason 'seen it myself'")
+    print("\nrouter2 polls")
+    result = client.wait(
+        scepkit.Pending.from_json(stored),
+        key,
+        scepkit.PollPolicy(interval=0.2, max_polls=50),
+        on_wait=lambda seconds, poll: print(f"  poll {poll} in {seconds:.1f} s"),
     )
-    result = client.enrol(csr, key)
-    if isinstance(result, scepkit.Pending):
-        print(f"  pending, transactionID {result.transaction_id}")
-        # It can be stored and polled by another process next week; there is no secret in it.
-        stored = result.to_json()
-        result = client.wait(
-            scepkit.Pending.from_json(stored),
-            key,
-            scepkit.PollPolicy(interval=0.2, max_polls=10),
-            on_wait=lambda seconds, poll: print(f"  poll {poll} in {seconds:.1f} s"),
-        )
-    return scepkit.Requester(issued(result).certificate, key)
+    issued(result)
 
 
-def renewed(client: scepkit.Client, old: scepkit.Requester) -> None:
+def renew(client: scepkit.Client, old: scepkit.Requester) -> scepkit.Requester:
     """Renew with a new key; the old certificate vouches for it, so no challenge is needed."""
-    print("\nrenew it with a new EC key")
-    new_key = scepkit.generate_key("ec:p256")
-    result = client.renew(old, new_key)
-    if isinstance(result, scepkit.Pending):
-        # Polls are signed as the request was: with the old key.
-        result = client.wait(result, old.key, scepkit.PollPolicy(interval=0.2, max_polls=10))
-    new = issued(result)
-    print(f"  the old one had serial number {old.certificate.serial_number:x}")
-    found, _ = client.get_certificate(new.certificate.serial_number, old)
-    print(f"  GetCert finds the new one: {found == new.certificate}")
+    print("\nrouter1 renews its certificate with a new key")
+    key = scepkit.generate_key("rsa:2048")
+    return scepkit.Requester(issued(client.renew(old, key)).certificate, key)
+
+
+def look_up(client: scepkit.Client, requester: scepkit.Requester) -> None:
+    """Ask for a certificate by its serial number."""
+    number = requester.certificate.serial_number
+    print(f"\nrouter1 asks for the certificate with the serial number {number:x} (GetCert)")
+    found, _ = client.get_certificate(number, requester)
+    print(f"  it is the one it has: {found == requester.certificate}")
+
+
+def look_at_crl(client: scepkit.Client, requester: scepkit.Requester, revoked: str) -> None:
+    """Ask for the CRL until it has the revoked certificate: the server makes it by itself."""
+    print("\nrouter1 asks for the CRL (GetCRL)")
+    for _ in range(PATIENCE * 5):
+        crl = client.get_crl(requester.certificate.serial_number, requester)
+        if crl.get_revoked_certificate_by_serial_number(int(revoked, 16)) is not None:
+            number = crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+            print(f"  number {number} has {revoked}")
+            return
+        time.sleep(0.2)
+    raise SystemExit("the CRL does not have it")
 
 
 def issued(result: scepkit.EnrolmentResult) -> scepkit.Issued:
@@ -89,15 +218,17 @@ def issued(result: scepkit.EnrolmentResult) -> scepkit.Issued:
     if not isinstance(result, scepkit.Issued):
         raise SystemExit(f"no certificate: {result}")
     certificate = result.certificate
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     print(f"  issued: {certificate.subject.rfc4514_string()}")
-    print(f"    serial number {certificate.serial_number:x}")
-    print(f"    names {', '.join(names.get_values_for_type(x509.DNSName))}")
-    print(f"    key {type(certificate.public_key()).__name__}")
+    print(f"    serial number {serial(certificate)}")
     print(f"    valid until {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
     print(f"    SHA-256 {certificate.fingerprint(hashes.SHA256()).hex()}")
     print(f"    chain {' <- '.join(one.subject.rfc4514_string() for one in result.chain)}")
     return result
+
+
+def serial(certificate: x509.Certificate) -> str:
+    """A serial number as scepkit shows it."""
+    return f"{certificate.serial_number:x}"
 
 
 if __name__ == "__main__":

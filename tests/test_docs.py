@@ -52,7 +52,7 @@ def test_what_can_happen_happens_on_some_page() -> None:
     assert {note.words for note in notes if note.kind == "meanwhile"} == set(EVENTS)
 
 
-def test_the_demo_enrols_polls_and_renews() -> None:
+def test_the_demo_plays_the_life_of_a_ca() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name in ("scripts/demo", "scripts/test"):
         assert f"    {name} " in readme
@@ -68,8 +68,29 @@ def test_the_demo_enrols_polls_and_renews() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "http://127.0.0.1:" in done.stdout
+    for command in ("init", "serve", "challenge new", "requests approve", "certs revoke"):
+        assert f"\n$ scepkit {command} " in done.stdout
+    assert done.stdout.count("  rejected: ") == 2
     assert "  pending, transactionID" in done.stdout
     assert "  poll 1 in" in done.stdout
+    assert done.stdout.count("  issued: CN=router1,O=Acme\n") == 2
+    assert done.stdout.count("  issued: CN=router2,O=Acme\n") == 1
+    assert "  it is the one it has: True\n" in done.stdout
+    assert re.search(r"^  number \d+ has [0-9a-f]+$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  chain +intact$", done.stdout, re.MULTILINE)
+    assert done.stderr == ""
+
+
+def test_the_client_example_needs_no_extra() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "examples/client.py"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if "proxy" not in name.lower()},
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("  issued: CN=router1,O=Acme\n") == 2
     assert done.stderr == ""
 
