@@ -40,7 +40,7 @@ def frozen(cls: type[T] | None = None, /, *, eq: bool = True, kw_only: bool = Fa
 
 def _made(cls: type[T], eq: bool, kw_only: bool) -> type[T]:
     made: Any = dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
-    made.__init__ = _LateInit()
+    made.__init__ = _LateInit(made)
     made.__setattr__ = _refuse_to_set
     made.__delattr__ = _refuse_to_delete
     if eq and "__eq__" not in cls.__dict__:
@@ -53,8 +53,11 @@ def _made(cls: type[T], eq: bool, kw_only: bool) -> type[T]:
 class _LateInit:
     """Stands in a class for its ``__init__``, and makes it when somebody asks for it."""
 
-    def __get__(self, instance: object, owner: Any) -> Any:
-        owner.__init__ = made = _initialiser(owner)
+    def __init__(self, cls: Any) -> None:
+        self._cls = cls
+
+    def __get__(self, instance: object, owner: object) -> Any:
+        self._cls.__init__ = made = _initialiser(self._cls)
         return made if instance is None else made.__get__(instance)
 
 
