@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scepkit.cli.failures import Unfit
-from scepkit.cli.output import STDIO, Output
+from scepkit.cli.output import Output
 from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.terminal import ask_secret, has_terminal
 from scepkit.errors import KeyLoadError
@@ -46,7 +46,6 @@ class KeyPassword:
             "--new-key-password-file", new_path, "SCEPKIT_NEW_KEY_PASSWORD"
         )
         self._opened: dict[str, bytes] = {}
-        self._stdin: bytes | None = None
 
     def read_key(self, path: str, *, first: bytes | None = None) -> PrivateKey:
         """Load the private key in the file `path`; ``-`` is stdin.
@@ -83,7 +82,7 @@ class KeyPassword:
         return self._opened.get(instead_of) if instead_of else self._given
 
     def _load(self, load: Callable[..., T], path: str, first: bytes | None) -> T:
-        data = self._read(path)
+        data = read_input(path, limit=MAX_FILE)
         try:
             return load(data, None, path=path)
         except KeyLoadError as error:
@@ -96,14 +95,6 @@ class KeyPassword:
         loaded = load(data, password, path=path)
         self._opened[path] = password
         return loaded
-
-    def _read(self, path: str) -> bytes:
-        if path != STDIO:
-            return read_input(path, limit=MAX_FILE)
-        # A certificate and its key may be in one file.
-        if self._stdin is None:
-            self._stdin = read_input(path, limit=MAX_FILE)
-        return self._stdin
 
     def _ask(self, path: str) -> bytes | None:
         if not has_terminal(self._out):

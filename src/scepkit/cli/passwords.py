@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, TextIO
 
 import click
 
@@ -48,20 +49,26 @@ def read_secret_file(option: str, path: str) -> str:
 
 
 def read_input(path: str, *, limit: int) -> bytes:
-    """The bytes of a file, or of stdin for ``-``.
+    """The bytes of a file, or of stdin for ``-``, which stay the same however often they are read.
 
     Raises:
         Unfit: there are more than `limit`.
         OSError: the file cannot be read.
     """
     if path == STDIO:
-        data = sys.stdin.buffer.read(limit + 1)
+        data = _stdin(sys.stdin, limit)
     else:
         with open(path, "rb") as file:
             data = file.read(limit + 1)
     if len(data) > limit:
         raise Unfit(f"{path}: longer than {limit} bytes", path=path)
     return data
+
+
+@lru_cache(maxsize=1)
+def _stdin(stream: TextIO, limit: int) -> bytes:
+    # A certificate and its key may be in one file, and an option may be looked at twice.
+    return stream.buffer.read(limit + 1)
 
 
 #: The options whose file may be stdin.
