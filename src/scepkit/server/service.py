@@ -198,6 +198,8 @@ class ScepService:
         :raises ProtocolError: it is refused for what anybody can see.
         """
         request, profile = case.request, case.profile
+        if not _can_be_kept(request.transaction_id):
+            raise ProtocolError("the transactionID has characters that no text can have")
         if request.message_type is None:
             raise ProtocolError("this messageType is not a request of RFC 8894")
         if request.digest not in profile.digests:
@@ -221,6 +223,11 @@ class ScepService:
             spent = perf_counter() - began
             sleep(self._grid - spent % self._grid)
         return answer
+
+
+def _can_be_kept(text: str) -> bool:
+    """Whether both databases can keep a text: without NUL and halves of characters."""
+    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _dispatch(case: Case, opened: Opened) -> Answer:

@@ -26,6 +26,7 @@ from tests.server.service.world import (
     audited,
     certificate_of,
     is_pending,
+    rows,
 )
 
 KEY = "p" * 32
@@ -59,8 +60,7 @@ def test_a_minted_challenge_works_and_is_nowhere_in_the_clear(store: Store, tmp_
     (row,) = admin.list_challenges(store)
     assert (row.uses, row.uses_left, row.label, row.created_by) == (3, 2, "lab", "alice")
     for table in ("challenge", "audit"):
-        found = store.read(lambda tx, table=table: tx.all(f"SELECT * FROM {table}"))  # noqa: S608
-        assert one.secret not in str(found)
+        assert one.secret not in str(rows(store, f"SELECT * FROM {table}"))  # noqa: S608
 
 
 def test_many_challenges_are_all_different_and_all_in_one_transaction(

@@ -15,6 +15,7 @@ from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.certificates import view_of
 from scepkit.errors import ConfigErrors, StoreUnavailable
 from scepkit.server import admin, assembly, authorising, jobs
+from scepkit.server.auth_static import static_secret
 from scepkit.server.deployment import Deployment
 from scepkit.server.service import ScepService
 from scepkit.server.settings import Settings, settings_of
@@ -114,7 +115,7 @@ def test_every_setting_of_a_profile_arrives(lite: Store, tmp_path: Path) -> None
     assert found.notify is not None
     assert (who.challenge.ttl, who.challenge.uses) == (timedelta(minutes=5), 2)
     assert (who.challenge.return_unused, who.challenge.recoverable) == (True, False)
-    assert who.static == authorising.static_secret(
+    assert who.static == static_secret(
         started(settings, lite).pepper, "everybody's secret", recoverable=False
     )
     assert (who.webhook.url, who.webhook.key, who.webhook.id) == (

@@ -11,7 +11,7 @@ import pytest
 from scepkit.ca import CaIssuer, make_ca
 from scepkit.client import Client
 from scepkit.core.csr import build_csr
-from scepkit.core.enrolment import Issued, Pending, PollPolicy, Rejected, Requester
+from scepkit.core.enrolment import Issued, Pending, Rejected, Requester
 from scepkit.core.http import HttpRequest, HttpResponse, decode_get_message, parse_query
 from scepkit.core.trust import PinnedCertificate
 from scepkit.errors import FailInfo, RequestRejectedError
@@ -136,8 +136,7 @@ def test_our_client_waits_for_a_person(lite: Store) -> None:
     assert isinstance(client.poll(pending, key), Pending)
     admin.approve_request(lite, 1, actor="alice", now=now())
     jobs.sweep(world.service, now())
-    issued = client.wait(pending, key, PollPolicy())
-    assert isinstance(issued, Issued)
+    assert isinstance(client.poll(pending, key), Issued)
 
 
 def test_our_client_is_told_no(lite: Store) -> None:
