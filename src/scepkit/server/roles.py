@@ -267,8 +267,14 @@ def _issued_by(certificate: x509.Certificate, generation: Generation) -> bool:
 def _openers(
     authority: Authority, ra: RaKeys, signer: cms.Signer, *, answering_as_ca: bool
 ) -> Iterable[Opener]:
-    for pair in ra.decrypt:
-        yield Opener(DecryptionKey(view_of(pair.certificate), tokens.guarded(pair.key)), signer)
+    seen_pairs = [(view_of(pair.certificate), pair) for pair in ra.decrypt]
+    one_for_both = any(seen.der == signer.certificate.der for seen, _ in seen_pairs)
+    for seen, pair in seen_pairs:
+        # Who encrypted to an old certificate knows that one, and perhaps no newer one to check the
+        # answer with.
+        by_itself = one_for_both and _may_sign(pair.certificate)
+        answers = cms.Signer(seen, pair.key) if by_itself else signer
+        yield Opener(DecryptionKey(seen, tokens.guarded(pair.key)), answers)
     if ra.decrypt:
         return
     # The active one first, then the next, then those before, for requests that are under way.
@@ -280,6 +286,11 @@ def _openers(
                 cms.Signer(one.seen, one.issuer.key) if answering_as_ca else signer,
                 one if one.status == "staged" else None,
             )
+
+
+def _may_sign(certificate: x509.Certificate) -> bool:
+    usage = Facts(certificate).key_usage
+    return usage is None or usage.digital_signature
 
 
 # ------------------------------------------------------------------ what clients make of it
