@@ -61,6 +61,14 @@ def test_published_crl_is_served(store: Store) -> None:
     assert store.read(lambda tx: crls.by_number(tx, ca.id, 3)) is None
 
 
+def test_dates_of_the_served_crl_are_read_without_it(store: Store) -> None:
+    ca = a_ca(store)
+    assert store.read(lambda tx: crls.newest_without_der(tx, ca.id)) is None
+    put(store, ca, next_number(store, ca))
+    crl = store.read(lambda tx: crls.newest_without_der(tx, ca.id))
+    assert crl == Crl(ca.id, 1, NOW, NOW + DAY, 0, b"")
+
+
 def test_number_is_published_once(store: Store) -> None:
     ca = a_ca(store)
     assert put(store, ca, 1)

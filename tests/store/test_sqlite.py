@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -247,6 +248,23 @@ def test_interrupted_leader_loses_nobody(store: Store) -> None:
         with pytest.raises(KeyboardInterrupt):
             store.write(interrupted)
         assert [one.result(30) for one in results] == ["a0", "a1", "a2"]
+
+
+def test_interrupted_caller_is_served_before_it_leaves(store: Store) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        holding = Holding(store, threads)
+
+        def interrupt() -> None:
+            holding.wait(1)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.05)
+            holding.let_go(1)
+
+        threads.submit(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.write(record("begun"))
+        assert threads.submit(store.write, record("after")).result(30) == "after"
+    assert actions(store) == ["begun", "after"]
 
 
 # ------------------------------------------------------------------------------- what can be wrong
