@@ -97,7 +97,9 @@ class _Reader:
         self.errors: list[ConfigError] = []
 
     def wrong(self, path: str, problem: str, hint: str = "") -> _Wrong:
-        self.errors.append(ConfigError(problem, path=path, hint=hint))
+        # What a file holds is shown as one line, whatever it holds.
+        line = "".join(one if one.isprintable() else "?" for one in problem)
+        self.errors.append(ConfigError(line, path=path, hint=hint))
         return _Wrong()
 
     # ----------------------------------------------------------------------------- tables
