@@ -8,6 +8,7 @@ are all that CMS asks for, so this file reads just those.  It decides nothing ab
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import TypeAlias
 
@@ -181,3 +182,17 @@ def load_certificate(der: bytes) -> x509.Certificate:
     except (ValueError, x509.InvalidVersion, Warning) as exc:
         # Warning: about serial numbers that are not positive, wherever warnings are made errors.
         raise DecodeError(f"a certificate cannot be read: {exc}") from exc
+
+
+def load_readable(
+    encoded: Sequence[bytes],
+) -> tuple[tuple[x509.Certificate, ...], DecodeError | None]:
+    """The certificates that can be read, and what is wrong with the last one that cannot."""
+    loaded = []
+    fault = None
+    for der in encoded:
+        try:
+            loaded.append(load_certificate(der))
+        except DecodeError as error:
+            fault = error
+    return tuple(loaded), fault

@@ -52,6 +52,15 @@ def read_name(der: bytes) -> x509.Name | None:
     return _repaired(der)
 
 
+def same_name(issued: bytes, requested: bytes) -> bool:
+    """Whether two Names (DER) are the same name, be it in different string types."""
+    if issued == requested:
+        return True
+    # The same name in other string types is the same name: Go's servers encode it anew.
+    name = read_name(issued)
+    return name is not None and name == read_name(requested)
+
+
 def _lengths_are_plain(der: bytes) -> bool:
     """Whether no attribute can have a length that `cryptography` warns about; False means maybe.
 
