@@ -105,7 +105,7 @@ class CaCertificates:
         """
         if certificate == self.anchor:
             return ()
-        return _issuers(certificate, self, extra, None)[0].path()
+        return _issuers(Facts(certificate), self, extra, None)[0].path()
 
 
 def authenticate(
@@ -206,7 +206,8 @@ def verify_issued(
         may stand between.
     :raises TrustError: it does not hang below the anchor, or an issuer is out of date.
     """
-    found = _issuers(certificate, ca, extra, now)
+    facts = Facts(certificate)
+    found = _issuers(facts, ca, extra, now)
     faults = [link.out_of_date(now) for link in found]
     if "" not in faults:
         raise TrustError(
@@ -214,7 +215,6 @@ def verify_issued(
             fingerprints=(fingerprint(certificate),),
             hint=_CLOCK_HINT,
         )
-    facts = Facts(certificate)
     warnings = [facts.out_of_date(now)]
     if facts.is_ca:
         warnings.append(f"{title(certificate)} is itself the certificate of a CA")
@@ -222,12 +222,13 @@ def verify_issued(
 
 
 def _issuers(
-    certificate: x509.Certificate,
+    child: Facts,
     ca: CaCertificates,
     extra: Sequence[x509.Certificate],
     now: datetime | None,
 ) -> list[Link]:
     """The links that signed the certificate, at least one, the nearest to the anchor first."""
+    certificate = child.certificate
     reason = "no authenticated CA certificate has the name of its issuer"
     if not ca.issues:
         reason = (
@@ -239,10 +240,9 @@ def _issuers(
             f"{MAX_CERTIFICATES}"
         )
     links = ca._links
-    if extra:
-        beside = (Facts(item) for item in dict.fromkeys(extra) if item != certificate)
+    beside = [Facts(item) for item in dict.fromkeys(extra) if item != certificate]
+    if beside:
         links = tuple(grow(links, beside, now)[0].values())
-    child = Facts(certificate)
     found = []
     for link in links:
         if link.may_issue and link.facts.subject == child.issuer:

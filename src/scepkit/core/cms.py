@@ -11,7 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -201,8 +201,16 @@ def read_bundle(data: bytes) -> Bundle:
 
     :raises DecodeError: it is not a SignedData.
     """
-    signed = read_signed(data, "certificate bundle (degenerate SignedData)")
-    return Bundle(certificates=signed.certificates, crls=signed.crls)
+    return asn1.read_with(_bundle, data, _BUNDLE)
+
+
+_BUNDLE = "certificate bundle (degenerate SignedData)"
+
+
+def _bundle(content_info: bytes) -> Bundle:
+    signed_data = typed_content(content_info, ID_SIGNED_DATA, _BUNDLE)
+    _, _, _, certificates, crls, _ = asn1.fields(signed_data, asn1.SIGNED_DATA)
+    return Bundle(_sequences(certificates), _sequences(crls))
 
 
 # ------------------------------------------------------------------ verifying
@@ -310,31 +318,38 @@ def _check_content(message: SignedMessage, attributes: Attributes, digest: Diges
 def _signed_by(
     candidate: CertificateView, info: SignerInfo, algorithm: str, digest: Digest
 ) -> bool:
-    """Whether the candidate's key made the signature."""
+    """Whether the candidate's key made the signature, over what was sent or sorted (Q18)."""
     try:
         key = candidate.public_key()
     except AlgorithmError:
         return False
-    for signed in _signed_bytes(info):
-        try:
-            _verify_with(key, algorithm, info.signature, signed, digest)
-        except (InvalidSignature, UnsupportedAlgorithm, ValueError):
-            # ValueError: RSA-PSS with a key that is too short for the digest.
-            continue
+    as_sent = _SET + info.signed_attrs[1:]
+    if _is_valid(key, algorithm, info.signature, as_sent, digest):
         return True
-    return False
+    # The standard wants it over the attributes in the order of DER, whatever order they come in.
+    ordered = _in_der_order(as_sent)
+    return ordered != as_sent and _is_valid(key, algorithm, info.signature, ordered, digest)
 
 
-def _signed_bytes(info: SignerInfo) -> Iterator[bytes]:
-    """What the signature may be over: the attributes as they were sent, then in DER order (Q18)."""
-    as_sent = bytes((asn1.SET,)) + info.signed_attrs[1:]
-    yield as_sent
+_SET = bytes((asn1.SET,))
+
+
+def _in_der_order(attributes: bytes) -> bytes:
     try:
-        ordered = to_der(as_sent)
+        return to_der(attributes)
     except DecodeError:
-        return  # a value that nobody looks at is beyond BER
-    if ordered != as_sent:
-        yield ordered
+        return attributes  # a value that nobody looks at is beyond BER
+
+
+def _is_valid(
+    key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes, digest: Digest
+) -> bool:
+    try:
+        _verify_with(key, oid, signature, signed, digest)
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+        # ValueError: RSA-PSS with a key that is too short for the digest.
+        return False
+    return True
 
 
 _PKCS1V15 = padding.PKCS1v15()
