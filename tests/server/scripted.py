@@ -90,9 +90,17 @@ class Backend:
     def gauges(self, now: datetime) -> Sequence[Gauge]:
         return ()
 
-    def reload(self, settings: Settings) -> None:
+    def prepare(self, settings: Settings) -> None:
         check(settings)
-        self.service.settings = settings
+        if settings.server.node == f"impossible-for-{os.getpid()}":
+            raise ConfigError("there is no such machine", path="server.node")
+        self.coming = settings
+
+    def commit(self) -> None:
+        self.service.settings = self.coming
+
+    def abandon(self) -> None:
+        self.append("abandoned", str(os.getpid()))
 
     def look(self) -> None:
         pass

@@ -426,6 +426,56 @@ def test_a_reload_that_cannot_work_changes_nothing(
         assert server.caps() == "level debug"
 
 
+def test_either_all_processes_take_up_the_new_settings_or_none(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.said(" serving ")
+        unwilling = server.pids("worker-2")[0]
+        server.configure(level="debug", server=f'node = "impossible-for-{unwilling}"')
+        server.signal(signal.SIGHUP)
+        server.said("reload failed, see the log")
+        assert {server.caps() for _ in range(10)} == {"level info"}
+        time.sleep(0.3)
+        abandoned = {int(pid) for pid in (tmp_path / "abandoned").read_text().split()}
+        assert {server.pids("worker-1")[0], server.pids("jobs")[0]} <= abandoned
+        server.configure(level="debug")
+        server.signal(signal.SIGHUP)
+        server.said(" reloaded")
+        assert {server.caps() for _ in range(10)} == {"level debug"}
+
+
+def test_a_process_that_dies_in_a_reload_follows_the_others(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.said(" serving ")
+        for number in range(6):
+            level = ("debug", "info")[number % 2]
+            server.configure(level=level)
+            server.signal(signal.SIGHUP)
+            time.sleep(0.02 * number)
+            os.kill(server.pids("worker-1")[-1], signal.SIGKILL)
+            deadline = time.monotonic() + 20
+            while server.count(" reloaded") <= number or len(server.pids("worker-1")) < number + 2:
+                assert time.monotonic() < deadline, server.lines
+                time.sleep(0.01)
+        deadline = time.monotonic() + 10
+        while {server.caps() for _ in range(20)} != {"level info"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_reloads_that_come_too_fast_are_joined(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.said(" serving ")
+        for number in range(20):
+            server.configure(level=("debug", "info")[number % 2])
+            server.signal(signal.SIGHUP)
+        server.configure(level="warning")
+        server.signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while {server.caps() for _ in range(20)} != {"level warning"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
 def test_what_needs_a_restart_is_named(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         server.said(" serving ")

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +20,7 @@ from scepkit.server.monitoring import Health
 from scepkit.server.settings import Settings
 
 if TYPE_CHECKING:
+    from scepkit.server.deployment import Deployment
     from scepkit.store import Store
 
 log = logging.getLogger("scepkit.server")
@@ -41,11 +44,19 @@ class Backend(Protocol):
     def jobs(self) -> Sequence[Job]:
         """What is to be done without being asked, by one process of the machine."""
 
-    def reload(self, settings: Settings) -> None:
-        """Take up other settings, keys and certificates; requests under way keep the old ones.
+    def prepare(self, settings: Settings) -> None:
+        """Be ready for other settings, keys and certificates.
+
+        From now on requests for the new keys can be decrypted; everything else is as before.
 
         :raises ScepError: they cannot work; nothing has changed.
         """
+
+    def commit(self) -> None:
+        """Take up what was prepared; requests under way keep the old."""
+
+    def abandon(self) -> None:
+        """Forget what was prepared."""
 
     def look(self) -> None:
         """Take up what other processes changed in the database, such as a rollover."""
@@ -55,6 +66,15 @@ class Backend(Protocol):
 
 
 MakeBackend = Callable[[Settings], Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """A reload that was prepared, and what there was before."""
+
+    settings: Settings
+    before: Deployment
+    after: Deployment
 
 
 class ScepBackend:
@@ -68,6 +88,8 @@ class ScepBackend:
         from scepkit.server.service import ScepService
 
         self._settings = settings
+        self._lock = threading.Lock()
+        self._coming: _Coming | None = None
         self._started = datetime.now(UTC)
         self._store = open_database(settings)
         try:
@@ -87,22 +109,46 @@ class ScepBackend:
             Job("heartbeat", 20.0, self._beat),
         )
 
-    def reload(self, settings: Settings) -> None:
-        """Take up other settings, keys and certificates."""
+    def prepare(self, settings: Settings) -> None:
+        """Be ready for other settings, keys and certificates."""
         from scepkit.server.assembly import assemble, register
+        from scepkit.server.deployment import with_openers_of
 
         now = datetime.now(UTC)
         register(settings, self._store, actor="scepkit", now=now)
-        self.service.deployment = assemble(settings, self._store, now)
-        self._settings = settings
+        coming = assemble(settings, self._store, now)
+        with self._lock:
+            before = self.service.deployment
+            self._coming = _Coming(settings, before, coming)
+            self.service.deployment = with_openers_of(before, coming)
+
+    def commit(self) -> None:
+        """Take up what was prepared."""
+        with self._lock:
+            if self._coming is not None:
+                self._settings = self._coming.settings
+                self.service.deployment = self._coming.after
+                self._coming = None
+
+    def abandon(self) -> None:
+        """Forget what was prepared."""
+        with self._lock:
+            if self._coming is not None:
+                self.service.deployment = self._coming.before
+                self._coming = None
 
     def look(self) -> None:
         """Take up a rollover that was made with a command, on whichever node."""
         from scepkit.server.assembly import assemble, outdated
 
-        if outdated(self.service.deployment, self._store):
-            self.service.deployment = assemble(self._settings, self._store, datetime.now(UTC))
-            log.info("took up the CAs as they are in the database now")
+        if self._coming is not None or not outdated(self.service.deployment, self._store):
+            return
+        found = assemble(self._settings, self._store, datetime.now(UTC))
+        with self._lock:
+            # A reload that began meanwhile looked at the database itself.
+            if self._coming is None:
+                self.service.deployment = found
+        log.info("took up the CAs as they are in the database now")
 
     def close(self) -> None:
         """Leave the database."""

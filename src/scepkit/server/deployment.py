@@ -7,7 +7,7 @@ the old one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -98,3 +98,21 @@ class Deployment:
             for hook in (profile.notify, profile.auth.webhook):
                 if hook is not None:
                     hook.close()
+
+
+def with_openers_of(deployment: Deployment, coming: Deployment) -> Deployment:
+    """The same, which can also open requests for the keys of another deployment.
+
+    While a reload goes through the processes of a server, clients may have certificates of it from
+    one process and send their request to another.
+    """
+    profiles = {}
+    for name, profile in deployment.profiles.items():
+        other = coming.profiles.get(name)
+        roles = profile.roles
+        if other is not None:
+            known = {opener.key.certificate.der for opener in roles.openers}
+            new = (one for one in other.roles.openers if one.key.certificate.der not in known)
+            roles = replace(roles, openers=(*roles.openers, *new))
+        profiles[name] = replace(profile, roles=roles)
+    return replace(deployment, profiles=profiles)

@@ -50,10 +50,10 @@ def signals() -> Iterator[Arrived]:
 
 
 def fork() -> int:
-    """Fork; the child has the system's own reactions to signals, and ignores Ctrl-C.
+    """Fork; the child has the system's own reactions to signals, but for those of a terminal.
 
-    In the child, SIGHUP waits until `accept_reloads` is called: it would end a process that has no
-    handler for it yet.
+    Ctrl-C, and a terminal that is closed, send a signal to all processes in it; the supervisor says
+    to the others what it means.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     pid = os.fork()
@@ -62,14 +62,7 @@ def fork() -> int:
         signal.set_wakeup_fd(-1)
         for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        # A terminal sends it to all its processes; the supervisor says what it means.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, set(SIGNALS) - {signal.SIGHUP})
-    else:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return pid
-
-
-def accept_reloads() -> None:
-    """Let SIGHUP through, also one that came already."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
