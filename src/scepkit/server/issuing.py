@@ -130,10 +130,11 @@ def _of(desk: Desk, operation_id: int) -> Certificate | None:
 
 def _as_it_stands(desk: Desk, operation_id: int, now: datetime) -> Issued | NotYet | Over:
     """Somebody else holds the lease, or was quicker."""
+    # In this order: what an issued operation issued is there when it is looked for afterwards.
+    operation = desk.store.read(lambda tx: operations.find(tx, operation_id))
     row = _of(desk, operation_id)
     if row is not None and row.state != "reserved":
         return _outcome(desk, row, operation_id, now)
-    operation = desk.store.read(lambda tx: operations.find(tx, operation_id))
     if operation is not None and operation.finished_at is not None:
         return Over(operation)
     return NotYet("another process works at it")
