@@ -1,4 +1,4 @@
-"""What the server tells Prometheus; the names are promised in `docs/operations.md`.
+"""What the server tells Prometheus; the names are promised in `docs/server/monitoring.md`.
 
 The rule of this file: labels are words of ours, never of a client, so the number of time series is
 bounded by the configuration.  There is a registry of our own, so that nothing else gets in.

@@ -40,8 +40,9 @@ log = logging.getLogger("scepkit.server")
 
 #: How long processes get beyond their own limit to stop, in seconds.
 _GRACE = 5.0
-#: How long settings may be tried, in seconds: a database that does not answer is no good one.
-_TRIAL = 60.0
+#: How long settings may be tried, in seconds: at the start, when a large database may have to be
+#: brought to this version, and on a reload, during which systemd's watchdog hears nothing.
+_FIRST_TRIAL, _TRIAL = 3600.0, 25.0
 _KEPT = "reload failed, the old settings are kept"
 #: Settings that a running server cannot take up.
 _FIXED = ("server.bind", "server.workers", "server.threads", "server.waiting", "database")
@@ -74,7 +75,7 @@ def serve(
 
     try:
         with contextlib.closing(listen(bind)) as listening:
-            if not tried(trial, _TRIAL, "cannot start"):
+            if not tried(trial, _FIRST_TRIAL, "cannot start"):
                 return 1
             return _Supervisor(config, environ, listening, make_backend).run(settings)
     finally:
