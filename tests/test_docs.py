@@ -19,14 +19,14 @@ from tests.docs_runner.pages import ROOT, Note, read_page
 from tests.docs_runner.running import run_page
 from tests.docs_runner.world import EVENTS
 
-PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*(ROOT / "docs").glob("**/*.md"), *ROOT.glob("*.md")])
 ERRORS = [
     kind
     for kind in vars(errors).values()
     if inspect.isclass(kind) and issubclass(kind, errors.ScepError)
 ]
 
-by_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+by_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 by_error = pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 
 
@@ -112,7 +112,8 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 def test_the_index_names_every_page_of_the_manual() -> None:
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    docs = ROOT / "docs"
+    pages = {str(path.relative_to(docs)) for path in docs.glob("**/*.md")} - {"index.md"}
     assert pages - {target for _, target in read_page(ROOT / "docs" / "index.md").links} == set()
 
 

@@ -12,7 +12,7 @@ from scepkit.cli.program import COMMANDS, program
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "cli.md"
 
-_TABLE = re.compile(r"<!-- options of ([a-z-]+) -->\n.*?<!-- end -->", re.DOTALL)
+_TABLE = re.compile(r"<!-- options of ([a-z -]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 @click.command("all")
@@ -27,8 +27,7 @@ def with_tables(page: str) -> str:
 
 
 def _table(name: str) -> str:
-    command = _common if name == "all" else program.get_command(click.Context(program), name)
-    assert command is not None
+    command = _common if name == "all" else named(name)
     common = {option.name for option in _common.params}
     rows = [
         _row(option)
@@ -37,6 +36,18 @@ def _table(name: str) -> str:
     ]
     table = ["", "| option | |", "|---|---|", *rows, ""] if rows else []
     return "\n".join([f"<!-- options of {name} -->", *table, "<!-- end -->"])
+
+
+def named(name: str) -> click.Command:
+    """The command that these words call."""
+    words = name.split()
+    command: click.Command = program
+    while words:
+        assert isinstance(command, click.Group)
+        _, found, words = command.resolve_command(click.Context(program), words)
+        assert found is not None
+        command = found
+    return command
 
 
 def _row(option: click.Option) -> str:

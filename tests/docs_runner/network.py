@@ -12,13 +12,20 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from scepkit.testing import TestCa
+from scepkit.testing.http_faults import Answer
 
 #: Hosts of the pages end in this; whatever else is asked for does not exist.
 DOMAIN = ".example.test"
+
+
+class Answerer(Protocol):
+    """What is behind the hosts."""
+
+    def answer(self, method: str, target: str, body: bytes, /) -> Answer:
+        """Answer a request for a URL."""
 
 
 class Network(ThreadingHTTPServer):
@@ -31,7 +38,7 @@ class Network(ThreadingHTTPServer):
 
     daemon_threads = False
 
-    def __init__(self, ca: Callable[[], TestCa], tls: ssl.SSLContext) -> None:
+    def __init__(self, ca: Callable[[], Answerer], tls: ssl.SSLContext) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.ca = ca
         self.tls = tls
@@ -132,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def network(ca: Callable[[], TestCa], tls: ssl.SSLContext) -> Iterator[Network]:
+def network(ca: Callable[[], Answerer], tls: ssl.SSLContext) -> Iterator[Network]:
     """Run the proxy while the context lasts.
 
     :param ca: gives the CA that answers at the moment.

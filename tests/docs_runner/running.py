@@ -14,6 +14,7 @@ Any other language than these is a mistake of the page.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -23,7 +24,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -136,7 +136,7 @@ class Runner:
             raise self._error(_line_of(error, self.page.path), repr(error)) from error
         self.printed = self.world.screen.getvalue()[start:]
 
-    @contextmanager
+    @contextlib.contextmanager
     def _terminal(self) -> Iterator[None]:
         before = sys.stdin, sys.stdout, sys.stderr
         sys.stdin, sys.stdout, sys.stderr = (
@@ -273,7 +273,11 @@ def run_page(page: Page, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     _write_program(programs / "scepkit", "-m scepkit")
     _write_program(programs / "pytest", "-m pytest -p no:randomly -p no:xdist -p no:cacheprovider")
     world = World(here)
-    with network(lambda: world.ca, tls_context(here)) as web, _quiet_logging():
+    with (
+        contextlib.closing(world),
+        network(lambda: world.answers, tls_context(here)) as web,
+        _quiet_logging(),
+    ):
         world.network = web
         for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
             monkeypatch.delenv(name)
@@ -302,7 +306,7 @@ def _write_program(path: Path, arguments: str) -> None:
     path.chmod(0o755)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _quiet_logging() -> Iterator[None]:
     """Logging as it is in a fresh process, and afterwards as it was."""
     root = logging.getLogger()

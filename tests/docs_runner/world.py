@@ -27,11 +27,14 @@ from scepkit.core.trust import fingerprint
 from scepkit.testing import TestCa
 from tests import pki
 from tests.docs_runner.network import Network
+from tests.docs_runner.site import Site, first_serial, made_fingerprint
 
 #: The fingerprint that the pages show; none that a certificate has.
 SHOWN_FINGERPRINT = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 #: The same for the next CA, and for an RA.
 SHOWN_NEXT = "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7"
+#: The serial number of the first certificate that the page's own server issued.
+SHOWN_SERIAL = "5f1c7d0e3a9b42d68c0e91f7a4b35d2e8f60c1a9"
 #: The proxy that pages about proxies name.
 SHOWN_PROXY = "squid.example.test:3128"
 
@@ -67,6 +70,7 @@ class World:
         screen: what was written.
         network: the way to the CA.
         waited: the seconds of every wait that was not waited for.
+        site: the server of the CA that the page has made, while it runs.
     """
 
     directory: Path
@@ -75,6 +79,7 @@ class World:
     screen: Screen = field(default_factory=Screen)
     network: Network | None = None
     waited: list[float] = field(default_factory=list)
+    site: Site | None = None
 
     def filled(self, text: str) -> str:
         """Code or a command with this world's values in place of those that are shown."""
@@ -89,13 +94,26 @@ class World:
         return text
 
     def _values(self) -> list[tuple[str, str]]:
-        values = [(SHOWN_FINGERPRINT, self.ca.fingerprint)]
+        own = made_fingerprint(self.directory)
+        values = [(SHOWN_FINGERPRINT, own or self.ca.fingerprint)]
         if self.ca.next_certificate is not None:
             values.append((SHOWN_NEXT, fingerprint(self.ca.next_certificate)))
         values += [(_with_colons(shown), _with_colons(real)) for shown, real in values]
+        if own is not None and (serial := first_serial(self.directory)) is not None:
+            values.append((SHOWN_SERIAL, serial))
         if self.network is not None:
             values.append((SHOWN_PROXY, self.network.authority))
         return values
+
+    @property
+    def answers(self) -> TestCa | Site:
+        """Who answers for every host."""
+        return self.site or self.ca
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self.site is not None:
+            self.site.stop()
 
     def happens(self, words: str) -> None:
         """Let an event happen.
@@ -187,6 +205,25 @@ def _key_from_elsewhere(world: World) -> None:
     )
 
 
+def _starts(world: World) -> None:
+    world.site = Site(world.directory)
+
+
+def _reloads(world: World) -> None:
+    assert world.site is not None
+    world.site.reload()
+
+
+def _settles(world: World) -> None:
+    assert world.site is not None
+    world.site.settle()
+
+
+def _stops(world: World) -> None:
+    world.close()
+    world.site = None
+
+
 #: What can happen between two blocks, by the words of the note in the page.
 EVENTS: dict[str, Callable[[World], None]] = {
     "the operator hands over ca.pem": lambda world: world.write("ca.pem", world.ca.root),
@@ -203,4 +240,8 @@ EVENTS: dict[str, Callable[[World], None]] = {
     "somebody types yes": lambda world: world.types("yes"),
     "the factory gave the device a certificate": _factory_certificate,
     "there is a key in router1.key": _key_from_elsewhere,
+    "scepkit serve starts": _starts,
+    "scepkit serve is told to reload": _reloads,
+    "the server has a few seconds": _settles,
+    "scepkit serve is stopped": _stops,
 }
