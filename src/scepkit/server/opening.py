@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core import envelope
+from scepkit.core import asn1, envelope
 from scepkit.core.algorithms import Cipher
 from scepkit.core.csr import ParsedCsr, read_csr
 from scepkit.core.envelope import Decrypted, Envelope, Password
@@ -176,7 +176,7 @@ def _read(
         csr, fault = _parsed(content)
         # What is no request may be other messageData; what is one is not looked at again.
         wrong_type = csr is None and _is_other_data(content)
-        if fault := fault or _signature_fault(csr, len(content)):
+        if fault := fault or _signature_fault(csr):
             return _Reading(fault=fault, wrong_type=wrong_type)
         assert csr is not None  # noqa: S101 - or there were a fault
         kind = PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq
@@ -185,7 +185,7 @@ def _read(
         data = decode_data(message_type, content)
     except ProtocolError as error:
         csr, fault = _parsed(content)
-        wrong_type = not (fault or _signature_fault(csr, len(content)))
+        wrong_type = not (fault or _signature_fault(csr))
         return _Reading(fault=f"{error}", wrong_type=wrong_type)
     return _Reading(data, None, decrypted, opener, secret)
 
@@ -195,11 +195,13 @@ def _parsed(content: bytes) -> tuple[ParsedCsr | None, str]:
     try:
         return read_csr(content), ""
     except ScepError as error:
+        if not isinstance(error, AlgorithmError):  # that one came as far as the key
+            _fail_at_the_key()
         read_csr(_decoy()).check_signature()
         return None, f"the request is bad: {error}"
 
 
-def _signature_fault(csr: ParsedCsr | None, length: int) -> str:
+def _signature_fault(csr: ParsedCsr | None) -> str:
     """What is wrong with a request's own signature, or ""; a fault costs one failed reading more.
 
     So a request that does not sign itself takes as long as content that is no request.
@@ -209,10 +211,15 @@ def _signature_fault(csr: ParsedCsr | None, length: int) -> str:
     try:
         csr.check_signature()
     except ScepError as error:
-        with suppress(ScepError):
-            read_csr(secrets.token_bytes(length))
+        _fail_at_the_key()
         return f"the request is bad: {error}"
     return ""
+
+
+def _fail_at_the_key() -> None:
+    """Read a request whose public key is malformed: what takes the longest to fail."""
+    with suppress(ScepError):
+        read_csr(_decoy_without_key())
 
 
 def _is_other_data(content: bytes) -> bool:
@@ -234,9 +241,17 @@ def _decoy() -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
+@cache
+def _decoy_without_key() -> bytes:
+    """The same in BER, with an exponent that is even, which no RSA key has."""
+    decoy = read_csr(_decoy())
+    broken = decoy.der.replace(decoy.spki_der, decoy.spki_der[:-1] + b"\0")
+    return b"\x30\x80" + asn1.content_of(broken) + b"\0\0"
+
+
 def prepare() -> None:
     """Make what the first failure would otherwise be slower for."""
-    _decoy()
+    _decoy_without_key()
 
 
 __all__ = ["AlgorithmError", "Opened", "Unreadable", "open_request", "prepare"]

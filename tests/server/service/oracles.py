@@ -6,16 +6,23 @@ the answers he must not learn whether an RSA padding, a CBC padding or what came
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from random import shuffle
+from statistics import quantiles
+from tempfile import TemporaryDirectory
 from time import perf_counter, thread_time
 from typing import Any
 
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from scepkit.store import open_store
 from tests import cms_writer as w
+from tests import pki
 from tests.server.service.odd_requests import enveloped, sent
 from tests.server.service.world import Device, Message, World
 
@@ -119,4 +126,42 @@ def sample(world: World, rounds: int, *, clock: Callable[[], float] = perf_count
     return Sample(times)
 
 
-__all__ = ["causes", "sample", "thread_time"]
+def private_operation(*, clock: Callable[[], float] = perf_counter) -> float:
+    """Milliseconds of one RSA-2048 signature: the lower quartile of 40."""
+    key = pki.key("rsa2048-c")
+    assert isinstance(key, rsa.RSAPrivateKey)
+    times = []
+    for _ in range(40):
+        began = clock()
+        key.sign(b"", padding.PKCS1v15(), hashes.SHA256())
+        times.append((clock() - began) * 1000)
+    return sorted(times)[10]
+
+
+def main() -> None:
+    """Print the table that `scripts/oracle-times` promises."""
+    parser = argparse.ArgumentParser(prog="scripts/oracle-times", description=main.__doc__)
+    parser.add_argument("rounds", type=int, nargs="?", default=500, help="answers of each cause")
+    parser.add_argument(
+        "--grid", type=float, default=5.0, help="milliseconds (default 5, as served)"
+    )
+    parser.add_argument(
+        "--work", action="store_true", help="the processor's time, without the grid"
+    )
+    options = parser.parse_args()
+    clock = thread_time if options.work else perf_counter
+    with TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/a.db", node="a") as store:
+        store.migrate()
+        world = World.made(store, grid=timedelta(milliseconds=options.grid))
+        found = sample(world, options.rounds, clock=clock)
+    operation = private_operation(clock=clock)
+    print(f"{options.rounds} answers of each cause; milliseconds: lower quartile, median, upper")
+    for cause, times in found.times.items():
+        print(f"{cause:<36}", *(f"{one:8.3f}" for one in quantiles(times, n=4)))
+    print(f"spread of the lower quartiles        {found.spread():8.3f} ms")
+    print(f"one RSA-2048 private operation       {operation:8.3f} ms")
+    print(f"who guesses which of two was slower is right in at most {1 - found.overlap():.1%}")
+
+
+if __name__ == "__main__":
+    main()
