@@ -115,7 +115,7 @@ def test_any_decrypted_data_is_read_or_refused() -> None:
     chance = random.Random(9)
     for data in DATA[2:]:
         encoded = messages.encode_data(data)
-        kind = messages._TYPE_OF[type(data)]
+        kind = messages.message_type_of(data)
         for _ in range(500):
             try:
                 messages.decode_data(kind, changed(encoded, chance))

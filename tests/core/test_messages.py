@@ -83,7 +83,7 @@ def test_request_of_every_kind_is_read_back(
     assert read.sender_nonce == NONCE
     assert read.signer == seen(requester)
     assert read.digest is protection.digest
-    assert read.message_type is messages._TYPE_OF[type(data)]
+    assert read.message_type is messages.message_type_of(data)
     assert read.message_type_text == str(int(read.message_type or 0))
     opened = messages.decrypt_request(read, key_of(CA))
     assert opened == messages.DecryptedRequest(data, protection)

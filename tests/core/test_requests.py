@@ -215,7 +215,7 @@ def test_data_of_another_type_is_refused(message_type: MessageType, content: byt
 
 @pytest.mark.parametrize("data", DATA, ids=lambda data: type(data).__name__)
 def test_data_is_written_and_read(data: MessageData) -> None:
-    kind = messages._TYPE_OF[type(data)]
+    kind = messages.message_type_of(data)
     assert messages.decode_data(kind, messages.encode_data(data)) == data
 
 

@@ -138,17 +138,11 @@ def view(der: bytes) -> CertificateView:
 
     :raises DecodeError: it is not one.
     """
-    fields = asn1.read_with(_tbs_fields, der, "certificate")
-    _, serial, _, issuer, _, subject, spki, _, _, extensions = fields
-    return CertificateView(
-        der=der,
-        issuer=issuer,
-        serial_number=asn1.integer_value(serial, "certificate's serial number"),
-        subject=subject,
-        spki=spki,
-        _name_and_number=issuer + serial,
-        _extensions=extensions,
+    _, serial, _, issuer, _, subject, spki, _, _, extensions = asn1.read_with(
+        _tbs_fields, der, "certificate"
     )
+    number = asn1.integer_value(serial, "certificate's serial number")
+    return CertificateView(der, issuer, number, subject, spki, issuer + serial, extensions)
 
 
 def _tbs_fields(der: bytes) -> list[bytes]:

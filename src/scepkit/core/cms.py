@@ -135,12 +135,9 @@ def _signed_message(signed_data: bytes) -> SignedMessage:
     _, _, encapsulated, certificates, crls, signers = asn1.fields(signed_data, asn1.SIGNED_DATA)
     content_type, explicit = asn1.fields(encapsulated, asn1.ENCAPSULATED_CONTENT_INFO)
     content = asn1.content_of(asn1.within(explicit, asn1.OCTET_STRING)) if explicit else None
+    infos = tuple([_signer_info(info) for info in asn1.split(signers, asn1.SEQUENCE)])
     return SignedMessage(
-        content_type=asn1.oid_text(content_type),
-        content=content,
-        certificates=_sequences(certificates),
-        crls=_sequences(crls),
-        signers=tuple([_signer_info(info) for info in asn1.split(signers, asn1.SEQUENCE)]),
+        asn1.oid_text(content_type), content, _sequences(certificates), _sequences(crls), infos
     )
 
 
@@ -155,14 +152,9 @@ def _signer_info(der: bytes) -> SignerInfo:
     _, sid, digest_algorithm, signed, signature_algorithm, signature, unsigned = asn1.fields(
         der, asn1.SIGNER_INFO
     )
+    attributes, octets = split_attributes(signed), asn1.content_of(signature)
     return SignerInfo(
-        sid=sid,
-        digest_algorithm=digest_algorithm,
-        signed_attrs=signed,
-        attributes=split_attributes(signed),
-        signature_algorithm=signature_algorithm,
-        signature=asn1.content_of(signature),
-        unsigned_attrs=unsigned,
+        sid, digest_algorithm, signed, attributes, signature_algorithm, octets, unsigned
     )
 
 
@@ -255,9 +247,7 @@ def verify(
         candidates = sorted(candidates, key=lambda one: not one.is_named_by(info.sid))
     for candidate in candidates:
         if _signed_by(candidate, info, algorithm, digest):
-            return Verified(
-                content=message.content, attributes=attributes, signer=candidate, digest=digest
-            )
+            return Verified(message.content, attributes, candidate, digest)
     if any(candidate.is_named_by(info.sid) for candidate in candidates):
         raise SignatureError(
             "the signature is broken: it was not made with the key of the certificate it names",

@@ -190,9 +190,7 @@ def decrypt(envelope: Envelope, with_: DecryptionKey | Password) -> Decrypted:
         key, transport = _unwrap_by_password(envelope, with_), None
     else:
         key, transport = _unwrap_by_key(envelope, with_)
-    return Decrypted(
-        content=_decrypt_content(envelope, key), cipher=envelope.cipher, key_transport=transport
-    )
+    return Decrypted(_decrypt_content(envelope, key), envelope.cipher, transport)
 
 
 def _decrypt_content(envelope: Envelope, key: bytes) -> bytes:
