@@ -97,7 +97,7 @@ class ScepBackend:
         except BaseException:
             self._store.close()
             raise
-        self.service = ScepService(self._store, deployment)
+        self.service = ScepService(self._store, deployment, lease=settings.server.lease)
         self.health: Health = ServiceHealth(self.service)
         service, store = self.service, self._store
         self.jobs: Sequence[Job] = (

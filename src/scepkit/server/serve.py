@@ -45,7 +45,14 @@ _GRACE = 5.0
 _FIRST_TRIAL, _TRIAL = 3600.0, 25.0
 _KEPT = "reload failed, the old settings are kept"
 #: Settings that a running server cannot take up.
-_FIXED = ("server.bind", "server.workers", "server.threads", "server.waiting", "database")
+_FIXED = (
+    "server.bind",
+    "server.workers",
+    "server.threads",
+    "server.waiting",
+    "server.lease",
+    "database",
+)
 
 
 def serve(

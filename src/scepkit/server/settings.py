@@ -114,6 +114,14 @@ class ServerSettings:
         default="7d",
         minimum=timedelta(minutes=10),
     )
+    lease: timedelta = setting(
+        "How long a process keeps a request to itself while it signs. When it dies, clients hear "
+        "PENDING for so long, and then another process finishes the request. It has to be longer "
+        "than a signature takes, with a token too. A change needs a restart.",
+        default="30s",
+        minimum=_SECOND,
+        maximum=_HOUR,
+    )
     node: str | None = setting(
         "The name of this machine in the audit trail. Without it: the host's name.",
         default=None,
