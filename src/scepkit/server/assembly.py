@@ -298,6 +298,7 @@ def _profile(
         patterns=NamePatterns(profile.subject.patterns, profile.san.patterns),
         ciphers=frozenset(ciphers),
         digests=frozenset(digests),
+        announce_post=profile.announce_post,
         reply_certificates=profile.reply_certificates,
         pending_for=profile.pending_for,
         max_pending=profile.max_pending,

@@ -36,6 +36,7 @@ class ServedProfile:
         auth: who may enrol.
         ciphers, digests: what requests may be protected with; answers use the same.  Single DES is
             only ever read, and answered with AES.
+        announce_post: whether clients are told that they can use POST.
         reply_certificates: "leaf", "issuer" or "chain".
         pending_for: how long a request waits for a person; None: for ever.
         max_pending: how many may wait.
@@ -51,6 +52,7 @@ class ServedProfile:
     patterns: NamePatterns = field(default_factory=NamePatterns)
     ciphers: frozenset[Cipher] = ALL_CIPHERS
     digests: frozenset[Digest] = ALL_DIGESTS
+    announce_post: bool = True
     reply_certificates: Literal["leaf", "issuer", "chain"] = "leaf"
     pending_for: timedelta | None = timedelta(days=30)
     max_pending: int = 1000

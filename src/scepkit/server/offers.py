@@ -33,7 +33,7 @@ _STANDARD = {Capability.AES, Capability.POST_PKI_OPERATION, Capability.SHA256}
 
 def capabilities(profile: ServedProfile) -> bytes:
     """The body of GetCACaps (RFC 8894 section 3.5.2)."""
-    words = {Capability.POST_PKI_OPERATION}
+    words = {Capability.POST_PKI_OPERATION} if profile.announce_post else set()
     words |= {word for cipher, word in _CIPHERS.items() if cipher in profile.ciphers}
     words |= {word for digest, word in _DIGESTS.items() if digest in profile.digests}
     if profile.auth.renewal is not None:

@@ -200,6 +200,11 @@ class ProfileSettings:
     accept_sha1: bool = setting(
         "Accept requests signed with SHA-1, and announce it. MD5 never is.", default=True
     )
+    announce_post: bool = setting(
+        "Announce POST. Without it most clients send their messages with GET, as where a proxy "
+        "lets nothing else through; POST is accepted all the same.",
+        default=True,
+    )
     get_ca_cert: Literal["auto", "ca", "ra", "chain"] = setting(
         "What GetCACert sends. `ca`: the CA's certificate alone, as `application/x-x509-ca-cert`. "
         "`ra`: the RA's certificates and the CA's. `chain`: these and the ones above, up to the "

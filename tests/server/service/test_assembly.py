@@ -100,6 +100,7 @@ def test_every_setting_of_a_profile_arrives(lite: Store, tmp_path: Path) -> None
         "accept_3des": False,
         "accept_sha1": False,
         "accept_single_des_requests": True,
+        "announce_post": False,
         "reply_certificates": "chain",
         "max_pending": 7,
         "pending_for": "2d",
@@ -131,6 +132,7 @@ def test_every_setting_of_a_profile_arrives(lite: Store, tmp_path: Path) -> None
     assert Cipher.DES_CBC in found.ciphers
     assert Digest.SHA1 not in found.digests
     assert (found.reply_certificates, found.max_pending) == ("chain", 7)
+    assert found.announce_post is False
     assert (found.pending_for, found.replay_window) == (timedelta(days=2), timedelta(days=7))
     assert len(found.patterns.subject) == 1
     assert "t0k3n" not in repr(found.notify)

@@ -275,6 +275,11 @@ def test_the_capabilities_are_those_that_are_there(lite: Store) -> None:
     assert parse_capabilities(world.service.get_ca_caps("default").body).scep_standard
 
 
+def test_post_that_is_not_announced_is_no_standard_either(lite: Store) -> None:
+    world = World.made(lite, announce_post=False)
+    assert {"POSTPKIOperation", "SCEPStandard"}.isdisjoint(caps(world))
+
+
 @pytest.mark.parametrize(
     ("ra", "offer", "type_", "count"),
     [
