@@ -39,6 +39,7 @@ def enrol(device: Device, secret: str, **options: Any) -> Any:
     password = Password(secret.encode())
     opens = password if device.key_name.startswith("ec") else None
     message = device.enrol(secret, recipient=password, decrypt_with=opens, **options)
+    assert isinstance(device.world, World)
     return device.world.ask(message)
 
 

@@ -48,6 +48,7 @@ def enrolled(world: World, common_name: str = "router1", **options: Any) -> Devi
 
 
 def again(device: Device, key: str = "rsa3072", **options: Any) -> Any:
+    assert isinstance(device.world, World)
     return device.world.ask(device.renew(key, transaction_id="renewal", **options))
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -199,6 +199,11 @@ class World:
         """Whom requests are encrypted to."""
         return self.profile.roles.openers[0].key.certificate
 
+    @property
+    def issuer(self) -> bytes:
+        """The name of the CA, in DER."""
+        return self.authority.active.certificate.subject.public_bytes()
+
     def device(self, common_name: str = "router1", key: str = "rsa2048-c") -> Device:
         return Device(self, pki.name(common_name), key)
 
@@ -233,11 +238,27 @@ class Message:
         )
 
 
+class Surroundings(Protocol):
+    """What a device knows of the world."""
+
+    @property
+    def now(self) -> datetime:
+        """The time."""
+
+    @property
+    def recipient(self) -> CertificateView:
+        """Whom requests are encrypted to."""
+
+    @property
+    def issuer(self) -> bytes:
+        """The name of the CA, in DER."""
+
+
 @dataclass(frozen=True)
 class Device:
     """Somebody who enrols."""
 
-    world: World
+    world: Surroundings
     name: x509.Name
     key_name: str = "rsa2048-c"
     transaction_id: str = "transaction-1"
@@ -280,8 +301,7 @@ class Device:
 
     def poll(self, **options: Any) -> Message:
         """A CertPoll."""
-        issuer = self.world.authority.active.certificate.subject.public_bytes()
-        return self.message(CertPoll(issuer, self.name.public_bytes()), **options)
+        return self.message(CertPoll(self.world.issuer, self.name.public_bytes()), **options)
 
     def message(
         self,
