@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -31,6 +32,7 @@ from scepkit.core.messages import (
 from scepkit.errors import (
     TransportError,
 )
+from tests import cms_writer as w
 from tests import pki
 from tests.core.exchange import CA, ISSUED, key_of, signer
 from tests.pki import NOW, Identity
@@ -62,8 +64,6 @@ def issue(request: Request, asked: DecryptedRequest) -> CertRep:
 def certified(
     subject: x509.Name, key: Any, issuer: Identity = CA, serial: int = 77
 ) -> x509.Certificate:
-    from cryptography.hazmat.primitives import hashes
-
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -135,6 +135,7 @@ class Talk:
         self.server = server
         self.steps: list[Step] = []
         self.now = NOW
+        #: What the verifier vouches for, or a verifier.
         self.anchor: Any = CA.certificate
 
     def run(self, flow: Flow[T]) -> T:
@@ -156,8 +157,8 @@ class Talk:
                 case Wait(seconds):
                     self.now += timedelta(seconds=seconds)
                     answer = self.now
-                case VerifyCa():
-                    answer = self.anchor
+                case VerifyCa(offer):
+                    answer = self.anchor(offer) if callable(self.anchor) else self.anchor
 
     def kinds(self) -> list[str]:
         return [type(step).__name__ for step in self.steps]
@@ -181,6 +182,14 @@ def enrol(talk: Talk, ca: KnownCa | None = None, key: Any = KEY, **options: Any)
     parsed = options.pop("csr", None) or csr(key)
     requester = options.pop("requester", None) or beginner(parsed, key)
     return talk.run(flows.enrol(known, parsed, requester, NOW, **options))
+
+
+def resigned(to_be_signed: bytes, by: Identity) -> bytes:
+    """A certificate, CRL or PKCS#10 request around anything, rightly signed with an EC key."""
+    assert isinstance(by.key, ec.EllipticCurvePrivateKey)
+    signature = by.key.sign(to_be_signed, ec.ECDSA(hashes.SHA256()))
+    algorithm = w.algorithm(w.SIGNATURES["ecdsa-sha256"])
+    return w.seq(to_be_signed, algorithm, w.tlv(3, b"\0", signature))
 
 
 OWNER = Requester(ISSUED.certificate, ISSUED.key)

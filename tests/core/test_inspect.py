@@ -21,8 +21,8 @@ from scepkit.core.envelope import Password
 from scepkit.core.inspect import Inspection, inspect_message, render_text, to_json
 from scepkit.core.pem import write_pem
 from scepkit.errors import DecodeError, ScepError
+from tests import mutations, pki, vectors
 from tests import odd_certificates as odd
-from tests import pki, vectors
 from tests.vectors import Conversation, Step
 
 EXCHANGES = [
@@ -431,17 +431,10 @@ def test_any_bytes_are_shown_or_refused(data: bytes) -> None:
     check_any(data)
 
 
-@given(
-    st.sampled_from(SAMPLES),
-    st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4),
-)
-def test_any_mutation_of_a_message_is_shown_or_refused(
-    path: Path, changes: list[tuple[int, int]]
-) -> None:
-    data = bytearray(path.read_bytes())
-    for position, value in changes:
-        data[position % len(data)] = value
-    check_any(bytes(data))
+@mutations.examples(200)
+@given(st.sampled_from(SAMPLES).flatmap(lambda path: mutations.of(path.read_bytes())))
+def test_any_mutation_of_a_message_is_shown_or_refused(data: bytes) -> None:
+    check_any(data)
 
 
 def check_any(data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -70,6 +71,15 @@ each_data = pytest.mark.parametrize("data", DATA, ids=lambda data: type(data).__
 
 
 # ------------------------------------------------------------------ round trips
+
+
+def test_messages_in_ber_are_read() -> None:
+    reply, asked = ber_writer.parse(seal(REPLIES[0])), ber_writer.parse(encode(DATA[2]))
+    for seed in range(30):
+        chance = random.Random(seed)
+        assert open_reply(ber_writer.ber(reply, chance)) == REPLIES[0]
+        read = messages.read_request(ber_writer.ber(asked, chance))
+        assert messages.decrypt_request(read, key_of(CA)).data == DATA[2]
 
 
 @each_data
