@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core import asn1, envelope
+from scepkit.core import asn1, ber, envelope
 from scepkit.core.algorithms import Cipher
 from scepkit.core.csr import ParsedCsr, read_csr
 from scepkit.core.envelope import Decrypted, Envelope, Password
@@ -195,14 +195,13 @@ def _parsed(content: bytes) -> tuple[ParsedCsr | None, str]:
     try:
         return read_csr(content), ""
     except ScepError as error:
-        if not isinstance(error, AlgorithmError):  # that one came as far as the key
-            _fail_at_the_key()
+        _fail_late()
         read_csr(_decoy()).check_signature()
         return None, f"the request is bad: {error}"
 
 
 def _signature_fault(csr: ParsedCsr | None) -> str:
-    """What is wrong with a request's own signature, or ""; a fault costs one failed reading more.
+    """What is wrong with a request's own signature, or ""; a fault costs failed readings more.
 
     So a request that does not sign itself takes as long as content that is no request.
     """
@@ -211,18 +210,20 @@ def _signature_fault(csr: ParsedCsr | None) -> str:
     try:
         csr.check_signature()
     except ScepError as error:
-        _fail_at_the_key()
+        _fail_late()
+        _is_other_data(_decoy_without_key())
         return f"the request is bad: {error}"
     return ""
 
 
-def _fail_at_the_key() -> None:
-    """Read a request whose public key is malformed: what takes the longest to fail."""
+def _fail_late() -> None:
+    """Read BER to its end, and fail at the public key: what takes the longest to fail."""
     with suppress(ScepError):
         read_csr(_decoy_without_key())
 
 
 def _is_other_data(content: bytes) -> bool:
+    content = content if _is_ber(content) else _decoy_without_key()  # not done sooner than others
     for message_type in (MessageType.CERT_POLL, MessageType.GET_CERT):
         try:
             decode_data(message_type, content)
@@ -230,6 +231,14 @@ def _is_other_data(content: bytes) -> bool:
             continue
         return True
     return False
+
+
+def _is_ber(content: bytes) -> bool:
+    try:
+        ber.to_der(content)
+    except DecodeError:
+        return False
+    return True
 
 
 @cache

@@ -24,7 +24,12 @@ from scepkit.store import open_store
 from tests import cms_writer as w
 from tests import pki
 from tests.server.service.odd_requests import enveloped, sent
+from tests.server.service.test_roles import token_ra
 from tests.server.service.world import Device, Message, World
+
+#: What the last lines of the table are called.
+SPREAD = "spread of the lower quartiles, ms"
+OPERATION = "one RSA-2048 private operation, ms"
 
 
 def causes(device: Device) -> dict[str, Callable[[], Message]]:
@@ -148,18 +153,21 @@ def main() -> None:
     parser.add_argument(
         "--work", action="store_true", help="the processor's time, without the grid"
     )
+    parser.add_argument("--key", choices=("openssl", "token"), default="openssl", help="the RA's")
     options = parser.parse_args()
     clock = thread_time if options.work else perf_counter
     with TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/a.db", node="a") as store:
         store.migrate()
-        world = World.made(store, grid=timedelta(milliseconds=options.grid))
+        ca = pki.root()
+        ra = token_ra(ca)[0] if options.key == "token" else None
+        world = World.made(store, ca=ca, ra=ra, grid=timedelta(milliseconds=options.grid))
         found = sample(world, options.rounds, clock=clock)
     operation = private_operation(clock=clock)
     print(f"{options.rounds} answers of each cause; milliseconds: lower quartile, median, upper")
     for cause, times in found.times.items():
         print(f"{cause:<36}", *(f"{one:8.3f}" for one in quantiles(times, n=4)))
-    print(f"spread of the lower quartiles        {found.spread():8.3f} ms")
-    print(f"one RSA-2048 private operation       {operation:8.3f} ms")
+    print(f"{SPREAD:<36} {found.spread():8.3f}")
+    print(f"{OPERATION:<36} {operation:8.3f}")
     print(f"who guesses which of two was slower is right in at most {1 - found.overlap():.1%}")
 
 
