@@ -1,0 +1,141 @@
+"""certmonger: the daemon for one device, its helper `scep-submit`, and `getcert`.
+
+The daemon makes the messages, the helper only carries them, so both run, as a user's own daemon
+with all its files in the device's folder and with a socket instead of a bus.  It runs for the
+length of a few commands; what it knows is in its files, as over a restart.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from scepkit.core.algorithms import Cipher, Digest
+from scepkit.core.messages import MessageType
+from tests.interop import foreign
+from tests.interop.clients.client import (
+    ITS_OWN,
+    Abilities,
+    Device,
+    Endpoint,
+    Enrolled,
+    Options,
+    Outcome,
+    Refused,
+)
+
+_PACKAGE = "certmonger"
+#: Folders that the daemon wants, by the environment variable that names them.
+_FOLDERS = {
+    "CERTMONGER_REQUESTS_DIR": "requests",
+    "CERTMONGER_CAS_DIR": "cas",
+    "CERTMONGER_TMPDIR": "tmp",
+    "CERTMONGER_CONFIG_DIR": "config",
+    "CERTMONGER_LOCAL_CA_DIR": "local",
+}
+_STATUS = re.compile(r"^\s*status: (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Certmonger:
+    """certmonger."""
+
+    name: str = "certmonger"
+    abilities: Abilities = Abilities(
+        ciphers=(Cipher.AES256_CBC,),
+        digests=(Digest.SHA256,),
+        announced="GET",
+        unannounced="GET",
+        renews_with=MessageType.RENEWAL_REQ,
+        polls_with=MessageType.CERT_POLL,
+    )
+
+    def version(self) -> str:
+        """Name and version."""
+        return foreign.attempt([_program("certmonger"), "-v"]).stdout.strip()
+
+    def enrol(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
+        """Obtain a certificate; it takes no options."""
+        assert options == ITS_OWN
+        return _outcome(device, _converse(device, _add(endpoint), _request(device, wait=True)))
+
+    def renew(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
+        """Renew with a new key, at the CA that it knows by now."""
+        assert options == ITS_OWN
+        return _outcome(device, _converse(device, ["rekey", "-w", "-i", "device"]))
+
+    def poll(
+        self,
+        endpoint: Endpoint,
+        device: Device,
+        decide: Callable[[], None],
+        options: Options = ITS_OWN,
+    ) -> Outcome:
+        """Ask, and let the daemon ask again when it is started the next time."""
+        assert options == ITS_OWN
+        said = _converse(device, _add(endpoint), _request(device, wait=True))
+        assert _status(said) == "CA_WORKING", said
+        decide()
+        return _outcome(device, _converse(device, ["refresh", "-w", "-i", "device"]))
+
+
+def _program(name: str) -> str:
+    return foreign.program(name, _PACKAGE)
+
+
+def _add(endpoint: Endpoint) -> list[str]:
+    """What `getcert add-scep-ca` does, for a helper that may be elsewhere."""
+    helper = foreign.file("usr/lib/certmonger/scep-submit", _PACKAGE)
+    words = [str(helper), "-u", endpoint.url]
+    if endpoint.ra_file is None:
+        # By itself it finds no CA that signs when the only certificate is the CA's own.
+        words += ["-N", str(endpoint.ca_file), "-r", str(endpoint.ca_file)]
+    return ["add-ca", "-c", "scep", "-e", shlex.join(words)]
+
+
+def _request(device: Device, *, wait: bool) -> list[str]:
+    words = ["request", "-I", "device", "-c", "scep", "-N", f"CN={device.name},O=Acme"]
+    words += ["-k", str(device.key_file), "-f", str(device.certificate_file)]
+    if device.challenge:
+        words += ["-L", device.challenge]
+    return [*words, "-w"] if wait else words
+
+
+def _environment(device: Device) -> Mapping[str, str]:
+    found = {variable: str(device.folder / name) for variable, name in _FOLDERS.items()}
+    return {**found, "CERTMONGER_SYSTEM_LOCK_FILE": str(device.folder / "lock")}
+
+
+def _converse(device: Device, *commands: list[str]) -> str:
+    """Run the daemon for the length of some commands of `getcert`; what these say."""
+    for name in _FOLDERS.values():
+        (device.folder / name).mkdir(exist_ok=True)
+    said = device.folder / "said"
+    script = device.folder / "script"
+    getcert = _program("getcert")
+    lines = [shlex.join([getcert, *words]) for words in (*commands, ["list", "-i", "device"])]
+    script.write_text("\n".join([f"exec > {shlex.quote(str(said))} 2>&1", *lines]) + "\n")
+    done = foreign.attempt(
+        [
+            *(_program("certmonger"), "-L", "-P", device.folder / "socket", "-n", "-d", "2"),
+            *("-c", shlex.join(["/bin/sh", str(script)])),
+        ],
+        folder=device.folder,
+        environment=_environment(device),
+    )
+    assert said.exists(), done.stdout
+    return said.read_text()
+
+
+def _status(said: str) -> str:
+    """The last status that `getcert list` shows."""
+    *_, last = _STATUS.finditer(said)
+    return last[1]
+
+
+def _outcome(device: Device, said: str) -> Outcome:
+    if _status(said) == "MONITORING":
+        return Enrolled(device.certificate(), said)
+    return Refused(1, said)
