@@ -1,0 +1,274 @@
+"""A server under load for as long as one likes, while its processes are killed at random.
+
+    python -m tests.server.fleet.soak --minutes 30
+
+Devices enrol and renew with one-time challenges; first as many as can be, to learn how much the
+machine does, then at a part of that (80 %).  Meanwhile processes are killed with SIGKILL; with
+several nodes also whole nodes, which are started again; with `--restart-database` PostgreSQL is
+stopped as by a power cut.  One worker is never killed, so that its memory can be watched over the
+whole time.  In the end the database and the devices are asked whether the promises were kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.server.fleet.clients import Fleet
+from tests.server.fleet.sites import Node, Site
+from tests.server.fleet.verdict import verdict
+from tests.store.postgres_server import PostgresServer
+
+#: The process of the first node that is never killed.
+SPARED = "worker-1"
+#: Growth of the spared worker that is called flat: what a heap needs to settle.
+FLAT_MIB = 8.0
+MOST_MIB = 120.0
+#: The part of the time after which memory is expected to be flat.
+_WARM = 0.25
+_MIB = 1024 * 1024
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass
+class Memory:
+    """Resident sizes of one process, in MiB, with the seconds since the start."""
+
+    samples: list[tuple[float, float]] = field(default_factory=list)
+
+    def summary(self) -> dict[str, float]:
+        """Median of the first and the last tenth after warming up, the most, and what it grew."""
+        until = self.samples[-1][0]
+        warm = [mib for at, mib in self.samples if at >= until * _WARM]
+        tenth = max(1, len(warm) // 10)
+        start, end = statistics.median(warm[:tenth]), statistics.median(warm[-tenth:])
+        return {
+            "first": round(self.samples[0][1], 1),
+            "start": round(start, 1),
+            "end": round(end, 1),
+            "most": round(max(mib for _, mib in self.samples), 1),
+            "grew": round(end - start, 1),
+        }
+
+
+class Soak:
+    """One run."""
+
+    def __init__(self, options: argparse.Namespace, site: Site, stack: ExitStack) -> None:
+        self.options = options
+        self.site = site
+        self.random = random.Random(options.seed)
+        self.began = time.monotonic()
+        self.kills: dict[str, int] = {}
+        self.memory: dict[str, Memory] = {}
+        self.nodes = []
+        self._stop = threading.Event()
+        for number in range(options.nodes):
+            node = Node(site, f"node{number + 1}")
+            stack.callback(node.stop)
+            self.nodes.append(node.start())
+
+    def run(self, database: PostgresServer | None) -> dict[str, Any]:
+        """Load, kill, watch; then the figures."""
+        options = self.options
+        seconds = options.minutes * 60
+        with Fleet(self.site, self.nodes, devices=options.devices, seed=options.seed) as fleet:
+            capacity = self._capacity(fleet, min(20.0, seconds / 5))
+            fleet.rate = capacity * options.load
+            self.began = time.monotonic()
+            before, requests = fleet.issued, fleet.counts["requests"]
+            self._disturb(seconds, database)
+            lasted = time.monotonic() - self.began
+            issued, requests = fleet.issued - before, fleet.counts["requests"] - requests
+        with self.site.opened() as store:
+            found = verdict(fleet, store)
+        return {
+            "seconds": round(lasted),
+            "certificates a second, at most": round(capacity, 1),
+            "certificates a second, under load": round(issued / lasted, 1),
+            "certificates": fleet.issued,
+            "requests": fleet.counts["requests"],
+            "requests under load": requests,
+            "kills": sum(self.kills.values()),
+            "killed": self.kills,
+            "what happened": dict(sorted(fleet.counts.items())),
+            "memory in MiB": {name: one.summary() for name, one in self.memory.items()},
+            "what failed": fleet.failures[:20],
+            "logged": self._logged(),
+            **found,
+        }
+
+    def _capacity(self, fleet: Fleet, seconds: float) -> float:
+        """How many certificates a second there are when everybody asks as fast as he can."""
+        fleet.until(2 * self.options.devices)
+        before, began = fleet.issued, time.monotonic()
+        time.sleep(seconds)
+        return max(1.0, (fleet.issued - before) / (time.monotonic() - began))
+
+    def _disturb(self, seconds: float, database: PostgresServer | None) -> None:
+        options = self.options
+        end = self.began + seconds
+        kill_at = self.began + options.kill_every
+        restart_at = self.began + options.restart_database if database else end
+        while (now := time.monotonic()) < end:
+            if now >= kill_at:
+                self._kill((now - self.began) / seconds)
+                # A process that dies young is started again ever later.
+                kill_at = now + options.kill_every * self.random.uniform(0.5, 1.5)
+            if database is not None and now >= restart_at:
+                self._restart(database)
+                restart_at = time.monotonic() + options.restart_database
+            self._sample(now - self.began)
+            time.sleep(min(1.0, options.kill_every / 4))
+
+    def _kill(self, progress: float) -> None:
+        node = self.random.choice(self.nodes)
+        first = node is self.nodes[0]
+        if not first and self.random.random() < 1 / 3:
+            node.kill()
+            self._count("a whole node")
+            time.sleep(self.random.uniform(0, 2))
+            node.start()
+            return
+        node.read_log()
+        names = sorted(node.pids)
+        if first:
+            names.remove(SPARED)
+            if progress > 1 / 2:  # its memory is to be watched, too
+                names.remove("jobs")
+        if names:
+            name = self.random.choice(names)
+            if node.kill_process(name):
+                self._count("jobs" if name == "jobs" else "worker")
+
+    def _restart(self, database: PostgresServer) -> None:
+        database.stop("immediate")
+        time.sleep(self.random.uniform(0, 3))
+        database.start()
+        self._count("PostgreSQL")
+
+    def _count(self, what: str) -> None:
+        self.kills[what] = self.kills.get(what, 0) + 1
+
+    def _sample(self, at: float) -> None:
+        node = self.nodes[0]
+        node.read_log()
+        supervisor = node.process
+        assert supervisor is not None
+        pids = {"supervisor": supervisor.pid, SPARED: node.pids[SPARED], "jobs": node.pids["jobs"]}
+        for name, pid in pids.items():
+            mib = resident(pid)
+            if mib is not None:
+                self.memory.setdefault(name, Memory()).samples.append((at, mib))
+
+    def _logged(self) -> list[str]:
+        """What servers logged as errors, without the deaths that were meant."""
+        for node in self.nodes:
+            node.read_log()
+        return [
+            line
+            for node in self.nodes
+            for line in node.problems
+            if "a process ended that should not have" not in line
+        ][:20]
+
+
+def resident(pid: int) -> float | None:
+    """The resident size of a process in MiB, or None when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/statm").read_text()
+    except OSError:
+        return None
+    return int(text.split()[1]) * _PAGE / _MIB
+
+
+def verdict_is_good(figures: dict[str, Any]) -> bool:
+    """Whether nothing is what may not be, and memory is as it should be."""
+    worker = figures["memory in MiB"][SPARED]
+    wrong = [
+        name for name, value in list(figures.items())[list(figures).index("what failed") :] if value
+    ]
+    if worker["grew"] > FLAT_MIB:
+        wrong.append(f"a worker grew by {worker['grew']} MiB")
+    if worker["most"] > MOST_MIB:
+        wrong.append(f"a worker had {worker['most']} MiB")
+    figures["wrong"] = wrong
+    return not wrong
+
+
+@contextmanager
+def _database(named: str) -> Iterator[PostgresServer | None]:
+    if named != "postgresql":
+        yield None
+        return
+    server = PostgresServer(fsync=True)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+def main() -> int:
+    """Print the figures; 0 when all is as it should be."""
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=main.__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0, help="under load (default 30)")
+    parser.add_argument("--workers", type=int, default=2, help="of each node (default 2)")
+    parser.add_argument("--nodes", type=int, default=1, help="more than one need PostgreSQL")
+    parser.add_argument("--devices", type=int, default=12, help="that ask at once (default 12)")
+    parser.add_argument("--load", type=float, default=0.8, help="of what can be (default 0.8)")
+    parser.add_argument(
+        "--kill-every", type=float, default=10.0, metavar="SECONDS", help="(default 10)"
+    )
+    parser.add_argument(
+        "--database", default="", help='"postgresql" for a server of its own; else SQLite'
+    )
+    parser.add_argument(
+        "--restart-database", type=float, default=1e9, metavar="SECONDS", help="between restarts"
+    )
+    parser.add_argument("--lease", default="5s", help="`server.lease` (default 5s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    with (
+        _database(options.database) as database,
+        tempfile.TemporaryDirectory(prefix="scepkit-soak-") as folder,
+        ExitStack() as stack,
+    ):
+        url = "sqlite:///scepkit.db"
+        if database is not None:
+            url = database.url(database.new_database())
+        site = Site(Path(folder), url, workers=options.workers, lease=options.lease)
+        figures = Soak(options, site, stack).run(database)
+    good = verdict_is_good(figures)
+    if options.json:
+        sys.stdout.write(json.dumps(figures))
+    else:
+        show(figures)
+    return 0 if good else 1
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print figures for people."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            sys.stdout.write(f"{name}\n")
+            for key, one in value.items():
+                sys.stdout.write(f"  {one!s:>8}  {key}\n")
+        else:
+            sys.stdout.write(f"{value!s:>8}  {name}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
