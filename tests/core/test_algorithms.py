@@ -53,12 +53,11 @@ def test_only_single_des_and_md5_are_legacy() -> None:
 
 def test_oaep_names_its_digest() -> None:
     assert KeyTransport.RSA_PKCS1V15.oaep_digest is None
-    assert [one.oaep_digest for one in KeyTransport][1:] == [
-        Digest.SHA1,
-        Digest.SHA256,
-        Digest.SHA384,
-        Digest.SHA512,
-    ]
+    assert KeyTransport.RSA_PKCS1V15.mgf_digest is None
+    named = {one.value: (one.oaep_digest, one.mgf_digest) for one in KeyTransport}
+    assert named["rsa-oaep-sha1"] == (Digest.SHA1, Digest.SHA1)
+    assert named["rsa-oaep-sha384"] == (Digest.SHA384, Digest.SHA384)
+    assert named["rsa-oaep-sha384-mgf1-sha1"] == (Digest.SHA384, Digest.SHA1)
 
 
 def test_md5_is_refused_with_the_setting_to_change() -> None:

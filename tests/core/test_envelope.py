@@ -380,6 +380,16 @@ def test_oaep_of_every_spelling_is_read(digest: str) -> None:
         assert decrypted.key_transport is KeyTransport(f"rsa-oaep-{digest}")
 
 
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+def test_oaep_with_mgf1_of_sha1_is_read_as_java_writes_it(digest: str) -> None:
+    named = w.tlv(0xA1, w.algorithm(w.MGF1, name("sha1")))
+    for mgf, label in itertools.product([named, b""], [b"", LABEL]):
+        parameters = w.seq(w.tlv(0xA0, name(digest)), mgf, label)
+        decrypted = opened(oaep(digest, parameters, mgf="sha1"))
+        assert decrypted.content == CONTENT
+        assert decrypted.key_transport is KeyTransport(f"rsa-oaep-{digest}-mgf1-sha1")
+
+
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -398,7 +408,10 @@ def test_oaep_with_its_defaults_left_out_is_sha1(parameters: bytes | None) -> No
 @pytest.mark.parametrize(
     "parameters",
     [
-        w.seq(w.tlv(0xA0, name("sha256"))),  # with MGF1 and SHA-1, as Java has it
+        w.seq(
+            w.tlv(0xA0, name("sha256")),
+            w.tlv(0xA1, w.algorithm(w.MGF1, name("sha512"))),
+        ),
         w.seq(
             w.tlv(0xA0, name("sha256")),
             w.tlv(0xA1, w.algorithm(w.MGF1, name("sha256"))),

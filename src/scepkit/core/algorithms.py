@@ -92,25 +92,40 @@ for _cipher, _oid, _key_bytes, _block_bytes in (
 
 
 class KeyTransport(Enum):
-    """How the content key reaches an RSA recipient; the value is its plain name."""
+    """How the content key reaches an RSA recipient; the value is its plain name.
+
+    Those with ``MGF1_SHA1`` are what Java makes of ``OAEPWithSHA-256AndMGF1Padding`` and its like,
+    where MGF1 keeps SHA-1 unless a program says otherwise.
+    """
 
     RSA_PKCS1V15 = "rsa"
     RSA_OAEP_SHA1 = "rsa-oaep-sha1"
     RSA_OAEP_SHA256 = "rsa-oaep-sha256"
     RSA_OAEP_SHA384 = "rsa-oaep-sha384"
     RSA_OAEP_SHA512 = "rsa-oaep-sha512"
+    RSA_OAEP_SHA256_MGF1_SHA1 = "rsa-oaep-sha256-mgf1-sha1"
+    RSA_OAEP_SHA384_MGF1_SHA1 = "rsa-oaep-sha384-mgf1-sha1"
+    RSA_OAEP_SHA512_MGF1_SHA1 = "rsa-oaep-sha512-mgf1-sha1"
 
     @property
     def oaep_digest(self) -> Digest | None:
         """The digest of OAEP, or None for PKCS#1 v1.5."""
-        return _OAEP.get(self)
+        return _OAEP[self][0] if self in _OAEP else None
+
+    @property
+    def mgf_digest(self) -> Digest | None:
+        """The digest of OAEP's mask generation function MGF1, or None for PKCS#1 v1.5."""
+        return _OAEP[self][1] if self in _OAEP else None
 
 
 _OAEP = {
-    KeyTransport.RSA_OAEP_SHA1: Digest.SHA1,
-    KeyTransport.RSA_OAEP_SHA256: Digest.SHA256,
-    KeyTransport.RSA_OAEP_SHA384: Digest.SHA384,
-    KeyTransport.RSA_OAEP_SHA512: Digest.SHA512,
+    KeyTransport.RSA_OAEP_SHA1: (Digest.SHA1, Digest.SHA1),
+    KeyTransport.RSA_OAEP_SHA256: (Digest.SHA256, Digest.SHA256),
+    KeyTransport.RSA_OAEP_SHA384: (Digest.SHA384, Digest.SHA384),
+    KeyTransport.RSA_OAEP_SHA512: (Digest.SHA512, Digest.SHA512),
+    KeyTransport.RSA_OAEP_SHA256_MGF1_SHA1: (Digest.SHA256, Digest.SHA1),
+    KeyTransport.RSA_OAEP_SHA384_MGF1_SHA1: (Digest.SHA384, Digest.SHA1),
+    KeyTransport.RSA_OAEP_SHA512_MGF1_SHA1: (Digest.SHA512, Digest.SHA1),
 }
 
 OID_RSA_ENCRYPTION = "1.2.840.113549.1.1.1"

@@ -70,10 +70,10 @@ def unwrap(
 
 
 def _padding(transport: KeyTransport) -> padding.AsymmetricPadding:
-    digest = transport.oaep_digest
-    if digest is None:
+    digest, mgf = transport.oaep_digest, transport.mgf_digest
+    if digest is None or mgf is None:
         return _PKCS1V15
-    return padding.OAEP(padding.MGF1(digest.hash()), digest.hash(), None)
+    return padding.OAEP(padding.MGF1(mgf.hash()), digest.hash(), None)
 
 
 # ------------------------------------------------------------------ AlgorithmIdentifiers
@@ -100,24 +100,26 @@ def _oaep_transport(parameters: bytes) -> KeyTransport:
     if parameters in {b"", asn1.NULL}:
         return KeyTransport.RSA_OAEP_SHA1
     for transport in KeyTransport:
-        digest = transport.oaep_digest
-        if digest is not None and parameters in _oaep_spellings(digest):
+        digest, mgf = transport.oaep_digest, transport.mgf_digest
+        if digest and mgf and parameters in _oaep_spellings(digest, mgf):
             return transport
     raise AlgorithmError(
-        "these RSA-OAEP parameters are not supported; expected one digest for hash and MGF1, "
-        "and no label",
+        "these RSA-OAEP parameters are not supported; expected one digest for hash and MGF1 (or "
+        "SHA-1 for MGF1, as Java has it), and no label",
         algorithm="RSA-OAEP",
     )
 
 
-def _oaep_spellings(digest: Digest) -> frozenset[bytes]:
-    """The encodings of OAEP parameters that peers use for one digest."""
-    names = [asn1.algorithm(digest.oid, parameters) for parameters in (asn1.NULL, b"")]
-    hashes = [asn1.element(0xA0, name) for name in names]
-    mgfs = [asn1.element(0xA1, asn1.algorithm(algorithms.OID_MGF1, name)) for name in names]
-    if digest is Digest.SHA1:  # what is default may be left out
-        hashes.append(b"")
-        mgfs.append(b"")
+def _oaep_spellings(digest: Digest, mgf: Digest) -> frozenset[bytes]:
+    """The encodings of OAEP parameters that peers use for a digest and that of MGF1."""
+    hashes = [asn1.element(0xA0, name) for name in _digest_spellings(digest)]
+    mgfs = [
+        asn1.element(0xA1, asn1.algorithm(algorithms.OID_MGF1, name))
+        for name in _digest_spellings(mgf)
+    ]
+    # What is default may be left out.
+    hashes += [b""] if digest is Digest.SHA1 else []
+    mgfs += [b""] if mgf is Digest.SHA1 else []
     label = asn1.element(0xA2, asn1.algorithm("1.2.840.113549.1.1.9", b"\x04\x00"))
     return frozenset(
         asn1.element(asn1.SEQUENCE, hash_, mgf, end)
@@ -127,14 +129,19 @@ def _oaep_spellings(digest: Digest) -> frozenset[bytes]:
     )
 
 
+def _digest_spellings(digest: Digest) -> list[bytes]:
+    return [asn1.algorithm(digest.oid, parameters) for parameters in (asn1.NULL, b"")]
+
+
 def _algorithm(transport: KeyTransport) -> bytes:
-    digest = transport.oaep_digest
-    if digest is None:
+    digest, mgf = transport.oaep_digest, transport.mgf_digest
+    if digest is None or mgf is None:
         return asn1.algorithm(algorithms.OID_RSA_ENCRYPTION, asn1.NULL)
     if digest is Digest.SHA1:
         # The defaults, but written as an empty SEQUENCE: .NET refuses absent parameters (Q27).
         return asn1.algorithm(algorithms.OID_RSA_OAEP, b"\x30\x00")
-    hash_ = asn1.algorithm(digest.oid, asn1.NULL)
-    mgf = asn1.algorithm(algorithms.OID_MGF1, hash_)
-    parameters = asn1.element(asn1.SEQUENCE, asn1.element(0xA0, hash_), asn1.element(0xA1, mgf))
-    return asn1.algorithm(algorithms.OID_RSA_OAEP, parameters)
+    parts = [asn1.element(0xA0, asn1.algorithm(digest.oid, asn1.NULL))]
+    if mgf is not Digest.SHA1:  # the default, which DER leaves out
+        name = asn1.algorithm(mgf.oid, asn1.NULL)
+        parts.append(asn1.element(0xA1, asn1.algorithm(algorithms.OID_MGF1, name)))
+    return asn1.algorithm(algorithms.OID_RSA_OAEP, asn1.element(asn1.SEQUENCE, *parts))
