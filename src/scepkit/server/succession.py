@@ -92,6 +92,18 @@ def heir_of(settings: Settings, store: Store, name: str) -> Heir:
     return Heir(name, label, active, settings.ca[name].key.parent / f"{label}.key.pem")
 
 
+def check_passphrase(settings: Settings, heir: Heir) -> None:
+    """See that the heir's key would be encrypted as the present one is.
+
+    A passphrase that was typed wrongly would otherwise lock the new key up for ever.
+
+    :raises KeyLoadError: the present key is here, and the passphrase does not open it.
+    """
+    present = _key_file(settings, heir.active)
+    if present.exists():
+        read_key_file(present, settings.passphrase)
+
+
 def key_for(settings: Settings, heir: Heir, key_type: str | None) -> PrivateKey:
     """The heir's key: the one that an earlier attempt left, or a new one, on the disk.
 
@@ -147,9 +159,14 @@ def successor(heir: Heir, key: PrivateKey, *, validity: timedelta, now: datetime
     )
 
 
+def _key_file(settings: Settings, row: Ca) -> Path:
+    """Where a generation's key is."""
+    return settings.ca[row.name].key if row.generation == 1 else settings.directory / row.key_ref
+
+
 def _issuer(settings: Settings, row: Ca) -> CaIssuer:
     """A generation that can sign."""
-    path = settings.ca[row.name].key if row.generation == 1 else settings.directory / row.key_ref
+    path = _key_file(settings, row)
     chain = load_certificates(row.chain) if row.chain else ()
     key = read_key_file(path, settings.passphrase)
     return CaIssuer(load_certificate(row.certificate), key, tuple(chain))

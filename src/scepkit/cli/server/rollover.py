@@ -93,6 +93,7 @@ def stage(out: Output, /, name: str | None, config: str, actor: str | None, **op
     _check_options(options)
     with open_office(out, config, actor, keys=True) as office:
         heir = succession.heir_of(office.settings, office.store, ca_name(office.settings, name))
+        succession.check_passphrase(office.settings, heir)
         if options["csr_out"] is not None:
             _write_request(out, office, heir, options)
             return
@@ -107,7 +108,9 @@ def stage(out: Output, /, name: str | None, config: str, actor: str | None, **op
         out,
         [staged.ca],
         extra={"key": str(heir.key), "ra": agent_values(staged.agents)},
-        text=f"\nBefore `activate`, add to the configuration:\n\n{lines}" if lines else "",
+        text=f"\nBefore `activate`, add to the configuration, and reload the server:\n\n{lines}"
+        if lines
+        else "",
     )
 
 
