@@ -84,11 +84,12 @@ def read_http_options(out: Output, options: Options) -> HttpOptions:
         ca_bundle=options["tls_ca"],
         client_certificate=client,
         tls_host_name=options["tls_host_name"],
-        basic_auth=_basic_auth(options["basic_auth_file"]),
+        basic_auth=basic_auth(options["basic_auth_file"]),
     )
 
 
-def _basic_auth(path: str | None) -> tuple[str, str] | None:
+def basic_auth(path: str | None) -> tuple[str, str] | None:
+    """The user name and password in a file, for HTTP."""
     if path is None:
         return None
     from scepkit.cli.failures import Unfit
@@ -120,11 +121,11 @@ def read_preferences(options: Options) -> Preferences:
         post=False if options.get("force_get") else None,
         accept_legacy_replies=bool(options.get("accept_legacy_replies")),
         required=frozenset(Capability(word) for word in options.get("require") or ()),
-        ra_certificates=_ra_certificates(options),
+        ra_certificates=ra_certificates(options),
     )
 
 
-def _ra_certificates(options: Options) -> tuple[x509.Certificate, ...] | None:
+def ra_certificates(options: Options) -> tuple[x509.Certificate, ...] | None:
     """The RA's certificates, () when it has no RA, None when nothing is said."""
     if "ra_certificates" in options:
         # A poll has the certificates themselves, from its file.

@@ -49,6 +49,9 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     UNTRUSTED = 6
     FILE = 7
+    NOT_CONFORMANT = 10
+    INSECURE = 11
+    NOT_CONFORMANT_AND_INSECURE = 12
     INTERRUPTED = 130
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "crl": ("scepkit.cli.lookup:crl", "Fetch the CRL that covers a certificate."),
     "next-ca": ("scepkit.cli.lookup:next_ca", "Fetch the CA's next certificate before a rollover."),
     "inspect": ("scepkit.cli.inspect:inspect", "Decode a SCEP message, and say what is odd in it."),
+    "check": ("scepkit.cli.check:check", "Test whether a SCEP server is right."),
     "completion": ("scepkit.cli.completion:completion", "Print a shell completion script."),
 }
 # The same for those who run a CA; the modules are loaded by no command above.

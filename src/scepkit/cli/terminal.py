@@ -71,6 +71,12 @@ class Progress:
             self._stream.write(f"\r\x1b[Kscepkit: {printable(text)}")
             self._stream.flush()
 
+    def clear(self) -> None:
+        """Take the line away, for something else to be written."""
+        if self._stream is not None:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
     def __enter__(self) -> Progress:
         return self
 
@@ -80,6 +86,4 @@ class Progress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._stream is not None:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        self.clear()

@@ -1,0 +1,1 @@
+"""authorisation: to be written."""

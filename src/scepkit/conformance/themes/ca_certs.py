@@ -1,0 +1,1 @@
+"""ca_certs: to be written."""

@@ -1,0 +1,1 @@
+"""polling: to be written."""

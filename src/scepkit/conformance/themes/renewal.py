@@ -1,0 +1,1 @@
+"""renewal: to be written."""
