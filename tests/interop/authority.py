@@ -6,8 +6,10 @@ certificate):
     default     one-time challenges
     get         the same, and POST is not announced
     reviewed    a person decides
+    held        a person decides, about what has a one-time challenge
+    modern      one-time challenges, and no single DES
 
-All of them read single DES, without which scepclient is refused, and renew at any time.
+All others read single DES, without which scepclient is refused; all renew at any time.
 """
 
 from __future__ import annotations
@@ -48,6 +50,13 @@ auth = {{ challenge = {{}}, renewal = {{ window = "400d" }} }}
 
 [profile.reviewed]
 {ra}accept_single_des_requests = true
+
+[profile.held]
+{ra}accept_single_des_requests = true
+auth = {{ challenge = {{}}, approve_all = true, renewal = {{ window = "400d" }} }}
+
+[profile.modern]
+{ra}auth = {{ challenge = {{}}, renewal = {{ window = "400d" }} }}
 """
 #: How many challenges are made at once.
 _CHALLENGES = 20
