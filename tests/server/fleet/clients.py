@@ -7,7 +7,6 @@ a device cannot get over by trying again is a failure, and so is what it must no
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import itertools
 import random
@@ -27,6 +26,7 @@ from scepkit.errors import ProtocolError, StoreUnavailable
 from tests import pki
 from tests.server.fleet.sites import Node, Site
 from tests.server.service.world import Device, Message
+from tests.server.verdict import Ledger
 
 SHAPES = ("same bytes", "same transaction", "new transaction", "rebuilt")
 #: Seconds for one exchange, and until a device that has no certificate is called lost.
@@ -127,9 +127,8 @@ class Fleet:
 
     Attributes:
         counts: what happened, and how often.
-        given: SHA-256 of the certificates that each was given; one for each is as it should be.
+        ledger: what the devices were given.
         failures: what no device can get over, and what nobody may get.
-        challenges: how many were used.
         rate: certificates a second to be asked for, all devices together; None: as many as can be.
     """
 
@@ -138,9 +137,8 @@ class Fleet:
     ) -> None:
         self.site, self.nodes = site, nodes
         self.counts: Counter[str] = Counter()
-        self.given: dict[str, set[bytes]] = {}
+        self.ledger = Ledger()
         self.failures: list[str] = []
-        self.challenges = 0
         self.rate: float | None = None
         self._store = site.opened()
         self._secrets: deque[str] = deque()
@@ -167,7 +165,7 @@ class Fleet:
     @property
     def issued(self) -> int:
         """How many certificates were given so far."""
-        return len(self.given)
+        return len(self.ledger.given)
 
     def until(self, more: int, seconds: float = LOST) -> None:
         """Wait until so many more have theirs."""
@@ -204,7 +202,7 @@ class Fleet:
         wanted = enrolment(self.site, f"device{number}", key_name, secret)
         der = self._get(wanted, draw)
         with self._lock:
-            self.challenges += 1
+            self.ledger.challenges += 1
         if der is None:
             return
         if draw.random() < _THIEF:
@@ -231,6 +229,8 @@ class Fleet:
 
     def _get(self, wanted: Wanted, draw: random.Random) -> bytes | None:
         """Ask until there is a certificate."""
+        with self._lock:
+            self.ledger.asked.add(wanted.who)
         deadline = time.monotonic() + LOST
         asked = [wanted.first]
         answered = ""
@@ -322,7 +322,7 @@ class Fleet:
         if certificate.public_key() != pki.key(wanted.key_name).public_key():
             self._fail(f"{wanted.who}: the certificate is for another key")
         with self._lock:
-            self.given.setdefault(wanted.who, set()).add(hashlib.sha256(der).digest())
+            self.ledger.give(wanted.who, der)
         return der
 
     def _steal(self, secret: str, number: int, key_name: str, draw: random.Random) -> None:
@@ -334,7 +334,8 @@ class Fleet:
             ((_, answer),) = self._exchange([thief.first], draw)
             if answer.status == 200:
                 reply = thief.first.open(answer.body, [self.site.recipient])
-                self._count("thieves")
+                with self._lock:
+                    self.ledger.thefts += 1
                 if not isinstance(reply, Failure):
                     self._fail(f"thief{number}: {reply}")
                 return

@@ -103,6 +103,7 @@ class Soak:
             "requests under load": requests,
             "kills": sum(self.kills.values()),
             "killed": self.kills,
+            "thefts refused": fleet.ledger.thefts,
             "what happened": dict(sorted(fleet.counts.items())),
             "memory in MiB": {name: one.summary() for name, one in self.memory.items()},
             "what failed": fleet.failures[:20],

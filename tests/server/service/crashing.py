@@ -1,39 +1,32 @@
 """Servers that are killed at every step, and clients that retry in every shape (promises P1 to P6).
 
-    python -m tests.server.service.crashing --kills 1000 --database sqlite:///...
-
 Every request and every job runs in a process of its own, which may be told to kill itself (SIGKILL)
-at a step of `scepkit.server.checkpoints`, inside transactions and out.  Clients go on until they
-have an answer: with the same bytes, the same transactionID, a new transactionID or a request built
-anew, sometimes two at once.  In the end the database is asked whether the promises were kept.
+at a step of `scepkit.server.checkpoints`, inside transactions and out, or after some milliseconds,
+wherever it is by then.  Clients go on until they have an answer: with the same bytes, the same
+transactionID, a new transactionID or a request built anew, sometimes two at once; thieves try the
+challenges that were used.  In the end the database is asked whether the promises were kept.
 
-This is a program, because it forks: nothing else may have threads in its process.
+Only for a program (`crash_run`), because it forks: nothing else may have threads in its process.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
 import signal
-import sys
-import tempfile
+from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-from cryptography import x509
 
 from scepkit.ca import CertificateProfile
 from scepkit.core.envelope import Password
 from scepkit.core.http import HttpRequest, HttpResponse
-from scepkit.core.messages import CertRep, StillPending, Success
+from scepkit.core.messages import CertRep, Failure, StillPending, Success
 from scepkit.errors import InputError
 from scepkit.server import admin, checkpoints, jobs
 from scepkit.server.auth_challenge import ChallengePolicy
@@ -41,9 +34,9 @@ from scepkit.server.auth_renewal import RenewalPolicy
 from scepkit.server.gate import Authorisers
 from scepkit.server.service import ScepService
 from scepkit.server.webhook import Webhook
-from scepkit.store import Store, audit, certificates, crls, open_store
-from scepkit.store.rows import milliseconds
+from scepkit.store import Store, open_store
 from tests.server.service.world import DAY, NOW, Device, Message, World
+from tests.server.verdict import Ledger
 
 LEASE = timedelta(milliseconds=200)
 KEYS = ("rsa2048-c", "rsa3072", "ec256-b")
@@ -65,12 +58,15 @@ STEPS = {
     "pick up": ("taken-over", "reserve.begin", "reserve.end", "reserved", *_ISSUE[:-1]),
     "crl": ("crl.numbered", "crl.read", "crl.signed", "crl.put", "crl.end"),
     "outbox": ("outbox.taken", "outbox.sent", "outbox.done"),
+    "deny": ("opened", "authorised", "deny.end", "sealed"),
 }
+#: Not at a step: after up to so many milliseconds, which is about how long a process lives.
+ANYWHERE, _MILLISECONDS = "anywhere", 40
 SHAPES = ("same bytes", "same transaction", "new transaction", "rebuilt")
 
 
 @dataclass(frozen=True)
-class Ledger:
+class Notices:
     """A `Transport` for notices: a line in a file for each, written at once."""
 
     path: Path
@@ -84,6 +80,14 @@ class Ledger:
     def close(self) -> None:
         """Do nothing."""
 
+    def heard(self) -> set[bytes]:
+        """The certificates that were told of."""
+        if not self.path.exists():
+            return set()
+        notices = [json.loads(line) for line in self.path.read_bytes().splitlines()]
+        told = [one["x509Certificate"]["raw"] for one in notices if "x509Certificate" in one]
+        return {b64decode(one) for one in told}
+
 
 class Crash:
     """One run."""
@@ -91,15 +95,15 @@ class Crash:
     def __init__(self, url: str, seed: int, folder: Path) -> None:
         self.url = url
         self.random = random.Random(seed)
-        self.ledger = Ledger(folder / "told")
+        self.notices = Notices(folder / "told")
+        self.ledger = Ledger()
         self.now = NOW
         self.number = 0
         self.answered = ""
         self.kills: Counter[tuple[str, str]] = Counter()
         self.shapes: Counter[str] = Counter()
         self.faults: list[str] = []
-        self.given: dict[str, set[bytes]] = {}
-        notify = Webhook("http://told.example/", self.ledger)
+        notify = Webhook("http://told.example/", self.notices)
         auth = Authorisers(
             challenge=ChallengePolicy(), renewal=RenewalPolicy(window=3650 * DAY), manual=True
         )
@@ -122,15 +126,14 @@ class Crash:
         for pid, reading in children:
             with os.fdopen(reading, "rb") as pipe:
                 said = pipe.read()
-            os.waitpid(pid, 0)
-            if said[:1] == b"R":
-                results.append(said[1:])
-                continue
-            if said[:1] == b"K":
-                self.kills[kind, said[1:].decode()] += 1
-            else:
+            _, status = os.waitpid(pid, 0)
+            killed = os.WIFSIGNALED(status)
+            if killed:
+                step = said[1:].decode() if said[:1] == b"K" else ANYWHERE
+                self.kills[kind, step] += 1
+            elif said[:1] != b"R":
                 self.faults.append(f"{kind}: {said[1:].decode()}")
-            results.append(None)
+            results.append(said[1:] if said[:1] == b"R" and not killed else None)
         return results
 
     def _fork(self, work: Callable[[ScepService], bytes], kill: str | None) -> tuple[int, int]:
@@ -153,6 +156,10 @@ class Crash:
                 os.write(pipe, b"K" + step.encode())
                 os.kill(os.getpid(), signal.SIGKILL)
 
+        if kill == ANYWHERE:  # nothing of ours runs any more when it comes, as with SIGKILL
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            random.seed()
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.5, _MILLISECONDS) / 1000)
         store = self.opened()
         deployment = self.world.service.deployment
         service = ScepService(
@@ -176,12 +183,15 @@ class Crash:
         )
 
     def minted(self) -> str:
+        """A challenge, which will be used."""
+        self.ledger.challenges += 1
         with self.opened() as store:
             return replace(self.world, store=store).mint(ttl=3650 * DAY)
 
     def until_answered(
         self,
         kind: str,
+        who: str,
         first: Message,
         make: Callable[[str, int], Message],
         plan: Iterable[str | None],
@@ -190,6 +200,7 @@ class Crash:
     ) -> CertRep:
         """Send, and send again, until there is an answer that is final (or PENDING, if waited for).
 
+        :param who: who gets the certificates of all answers.
         :param make: a message of a shape, for the try of that number.
         :param plan: where the server is killed, try by try.
         """
@@ -203,14 +214,19 @@ class Crash:
                 self.shapes.update(shapes)
             kills = [next(planned, None) for _ in messages]
             replies = self.run(kind, [self._asks(one) for one in messages], kills)
+            final = None
             for message, reply in zip(messages, replies, strict=True):
                 if reply is None:
                     continue
                 answer = message.open(reply, self.world.signers)
                 self.answered = message.transaction_id
+                if isinstance(answer, Success):
+                    self.note(who, answer)
                 if waiting or not isinstance(answer, StillPending):
-                    return answer
-        raise AssertionError(f"{kind}: no answer in 60 tries")
+                    final = answer
+            if final is not None:
+                return final
+        raise AssertionError(f"{who}: no answer in 60 tries")
 
     def _asks(self, message: Message) -> Callable[[ScepService], bytes]:
         world = self.world
@@ -224,8 +240,9 @@ class Crash:
         return ask
 
     def note(self, who: str, answer: CertRep) -> None:
+        self.ledger.asked.add(who)
         if isinstance(answer, Success):
-            self.given.setdefault(who, set()).add(answer.certificates[0])
+            self.ledger.give(who, answer.certificates[0])
         else:
             self.faults.append(f"{who}: {answer}")
 
@@ -257,10 +274,34 @@ class Crash:
         first = build(device.transaction_id)
         make = self._maker(device, first, build)
         who = f"enrol {self.number}"
-        answer = self.until_answered("enrol", first, make, plan)
+        answer = self.until_answered("enrol", who, first, make, plan)
         self.note(who, answer)
-        self.note(who, self.until_answered("enrol", make("new transaction", 99), make, ()))
+        self.note(who, self.until_answered("enrol", who, make("new transaction", 99), make, ()))
+        if self.random.random() < 0.2:
+            self.steal(secret, [self._anywhere()])
         return device.issued(answer) if isinstance(answer, Success) else device
+
+    def steal(self, secret: str, plan: Sequence[str | None]) -> None:
+        """Another device tries a challenge that was used; it is refused, whoever dies."""
+        self.number += 1
+        thief = replace(
+            self.world.device(f"thief{self.number}", "rsa2048-b"),
+            transaction_id=f"thief-{self.number}",
+        )
+        csr = thief.csr(secret)
+
+        def build(transaction_id: str) -> Message:
+            return thief.enrol(csr=csr, transaction_id=transaction_id)
+
+        first = build(thief.transaction_id)
+        make = self._maker(thief, first, build)
+        answer = self.until_answered("deny", f"thief {self.number}", first, make, plan)
+        self.ledger.thefts += 1
+        if not isinstance(answer, Failure):
+            self.faults.append(f"thief {self.number}: {answer}")
+
+    def _anywhere(self) -> str | None:
+        return ANYWHERE if self.random.random() < 0.3 else None
 
     def renew(self, plan: Sequence[str | None]) -> None:
         device = self.enrol(())
@@ -277,8 +318,8 @@ class Crash:
         renewing = replace(device, transaction_id=f"renew-{number}")
         make = self._maker(renewing, first, build)
         who = f"renew {number}"
-        self.note(who, self.until_answered("renew", first, make, plan))
-        self.note(who, self.until_answered("renew", make("new transaction", 99), make, ()))
+        self.note(who, self.until_answered("renew", who, first, make, plan))
+        self.note(who, self.until_answered("renew", who, make("new transaction", 99), make, ()))
 
     def approve(
         self,
@@ -297,7 +338,7 @@ class Crash:
         first = build(device.transaction_id)
         make = self._maker(device, first, build)
         who = f"approve {self.number}"
-        answer = self.until_answered("hold", first, make, holds, waiting=True)
+        answer = self.until_answered("hold", who, first, make, holds, waiting=True)
         polling = self.answered
         if not isinstance(answer, StillPending):
             self.faults.append(f"{who}: {answer} before approval")
@@ -324,7 +365,7 @@ class Crash:
             sweep = partial(_job, jobs.sweep, now=self.now)
             self.run("pick up", [sweep if by_sweep else self._asks(message)], [kill])
         last = device.poll(transaction_id=polling)
-        self.note(who, self.until_answered("pick up", last, poll_or_again, ()))
+        self.note(who, self.until_answered("pick up", who, last, poll_or_again, ()))
 
     def revoke_and_publish(self, plan: Sequence[str | None]) -> None:
         device = self.enrol(())
@@ -351,129 +392,23 @@ class Crash:
             if done[0] == b"0":
                 return
 
-    # -------------------------------------------------------------- the run
+    def seal(self, plan: Sequence[str | None]) -> None:
+        """The audit trail is chained."""
+        for kill in plan:
+            self.enrol(())
+            self.later(timedelta(seconds=61))
+            self.run("seal", [partial(_seal, now=self.now)], [kill])
 
-    def each_step_once(self) -> None:
-        """Kill once at every step of everything."""
-        for step in STEPS["enrol"]:
-            self.enrol([step])
-        for step in STEPS["renew"]:
-            self.renew([step])
-        for step in STEPS["hold"]:
-            self.approve([step], (), ())
-        for step in STEPS["decide"]:
-            self.approve((), [step], ())
-        for step in STEPS["pick up"]:
-            self.approve((), (), [step])
-        for step in STEPS["crl"]:
-            self.revoke_and_publish([step])
-        for step in STEPS["outbox"]:
-            self.tell([step])
-
-    def at_random(self) -> None:
-        """Some work, killed up to four times."""
-        draw = self.random
-
-        def plan(kind: str) -> list[str | None]:
-            return [draw.choice(STEPS[kind]) for _ in range(draw.randint(1, 4))]
-
-        match draw.choices(("enrol", "renew", "approve", "crl", "outbox"), (4, 3, 3, 1, 1))[0]:
-            case "enrol":
-                self.enrol(plan("enrol"))
-            case "renew":
-                self.renew(plan("renew"))
-            case "approve":
-                self.approve(plan("hold"), plan("decide"), plan("pick up"))
-            case "crl":
-                self.revoke_and_publish(plan("crl"))
-            case _:
-                self.tell(plan("outbox"))
-
-    def verdict(self) -> dict[str, Any]:
-        """Let what is left be done, then count."""
-        self.later(DAY)
-        with self.opened() as store:
-            service = ScepService(store, self.world.service.deployment, lease=LEASE)
-            swept = jobs.sweep(service, self.now)
-            while jobs.deliver_outbox(service, self.now):
-                self.later(timedelta(minutes=6))
-            jobs.make_due_crls(service, self.now)
-            jobs.seal_audit(store, self.now)
-            verified = store.snapshot(audit.verify)
-            return {
-                "kills": sum(self.kills.values()),
-                "by step": {f"{kind}: {step}": n for (kind, step), n in sorted(self.kills.items())},
-                "retries": dict(self.shapes),
-                "requests": len(self.given),
-                "certificates": _one(store, "SELECT count(*) FROM certificate"),
-                "finished by the last sweep": swept,
-                "faults": self.faults,
-                "requests with two certificates": sum(len(x) > 1 for x in self.given.values()),
-                "requests without one": sum(not x for x in self.given.values()),
-                "operations not ended": _one(
-                    store, "SELECT count(*) FROM operation WHERE finished_at IS NULL"
-                ),
-                "certificates nobody was given": _one(store, "SELECT count(*) FROM certificate")
-                - len({x for one in self.given.values() for x in one}),
-                "reservations left": _one(
-                    store, "SELECT count(*) FROM certificate WHERE state = 'reserved'"
-                ),
-                "serial numbers twice": _one(
-                    store,
-                    "SELECT count(*) FROM (SELECT serial FROM certificate GROUP BY ca_id, serial"
-                    " HAVING count(*) > 1) x",
-                ),
-                "challenges not used once": _one(
-                    store, "SELECT count(*) FROM challenge WHERE uses_left <> 0"
-                ),
-                "challenges that paid twice": _one(
-                    store,
-                    "SELECT count(*) FROM (SELECT challenge_id FROM operation WHERE challenge_id"
-                    " IS NOT NULL GROUP BY challenge_id HAVING count(*) > 1) x",
-                ),
-                "notices not one for each certificate": _one(
-                    store, "SELECT count(*) FROM outbox WHERE kind = 'notify.issued'"
-                )
-                - _one(store, "SELECT count(*) FROM certificate"),
-                "notices not told": _one(
-                    store, "SELECT count(*) FROM outbox WHERE done_at IS NULL"
-                ),
-                "certificates never told": _one(store, "SELECT count(*) FROM certificate")
-                - len(self._told()),
-                "audit rows not one for each certificate": _one(
-                    store, "SELECT count(*) FROM audit WHERE action = 'certificate.issue'"
-                )
-                - _one(store, "SELECT count(*) FROM certificate"),
-                "audit faults": len(verified.faults) + verified.unsealed,
-                "CRL numbers twice": _one(
-                    store,
-                    "SELECT count(*) FROM (SELECT number FROM crl GROUP BY ca_id, number"
-                    " HAVING count(*) > 1) x",
-                ),
-                "revocations in no CRL": self._unlisted(store),
-            }
-
-    def _told(self) -> set[str]:
-        if not self.ledger.path.exists():
-            return set()
-        lines = self.ledger.path.read_bytes().splitlines()
-        notices = [json.loads(line) for line in lines]
-        return {one["x509Certificate"]["raw"] for one in notices if "x509Certificate" in one}
-
-    def _unlisted(self, store: Store) -> int:
-        ca_id = self.world.authority.active.ca_id
-        newest = store.read(lambda tx: crls.newest(tx, ca_id))
-        listed = set()
-        if newest is not None:
-            crl = x509.load_der_x509_crl(newest.der)
-            listed = {f"{one.serial_number:x}" for one in crl}
-        revoked = store.snapshot(
-            lambda tx: [
-                one.serial
-                for one in certificates.revoked(tx, ca_id, not_after_from=milliseconds(NOW))
-            ]
-        )
-        return len(set(revoked) - listed)
+    def be_robbed(self, plan: Sequence[str | None]) -> None:
+        """Somebody uses a challenge, then somebody else tries it."""
+        secret = self.minted()
+        self.number += 1
+        device = self.world.device(f"robbed{self.number}")
+        who = f"robbed {self.number}"
+        first = device.enrol(secret, transaction_id=f"robbed-{self.number}")
+        make = self._maker(device, first, lambda _: first)
+        self.note(who, self.until_answered("enrol", who, first, make, ()))
+        self.steal(secret, plan)
 
 
 def _job(
@@ -492,75 +427,5 @@ def _approve(service: ScepService, *, number: int, now: datetime) -> bytes:
     return b"approved"
 
 
-def _one(store: Store, sql: str) -> int:
-    ((number,),) = store.read(lambda tx: tx.all(sql))
-    return int(number)
-
-
-#: What has to be 0 or empty in a verdict.
-MUST_BE_NOTHING = (
-    "faults", "requests with two certificates", "requests without one", "operations not ended",
-    "certificates nobody was given", "reservations left", "serial numbers twice",
-    "challenges not used once", "challenges that paid twice",
-    "notices not one for each certificate", "notices not told", "certificates never told",
-    "audit rows not one for each certificate", "audit faults", "CRL numbers twice",
-    "revocations in no CRL",
-)  # fmt: skip
-
-
-def crash(url: str, kills: int, seed: int) -> dict[str, Any]:
-    """Kill so often (and at each step at least once), then look."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = Crash(url, seed, Path(folder))
-        run.each_step_once()
-        while sum(run.kills.values()) < kills:
-            run.at_random()
-        return run.verdict()
-
-
-@contextmanager
-def _database(named: str) -> Iterator[str]:
-    """The URL: as it was given, or of a database of our own."""
-    if named == "postgresql":
-        from tests.store.postgres_server import PostgresServer
-
-        server = PostgresServer()
-        try:
-            yield server.url(server.new_database())
-        finally:
-            server.remove()
-    elif named:
-        yield named
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{folder}/scepkit.db"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--kills", type=int, default=1000)
-    parser.add_argument(
-        "--database",
-        default="",
-        help='URL, or "postgresql" for a server of its own; without it a temporary SQLite file',
-    )
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    with _database(options.database) as url:
-        verdict = crash(url, options.kills, options.seed)
-    if options.json:
-        sys.stdout.write(json.dumps(verdict))
-    else:
-        for name, value in verdict.items():
-            if isinstance(value, dict):
-                sys.stdout.write(f"{name}\n")
-                for key, number in value.items():
-                    sys.stdout.write(f"  {number:6}  {key}\n")
-            else:
-                sys.stdout.write(f"{value!s:>8}  {name}\n")
-    return 1 if any(verdict[name] for name in MUST_BE_NOTHING) else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _seal(service: ScepService, *, now: datetime) -> bytes:
+    return str(jobs.seal_audit(service.store, now)).encode()
