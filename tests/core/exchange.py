@@ -126,6 +126,7 @@ def seal(
     by: Identity = CA,
     protection: Protection = USUAL,
     recipient: CertificateView | Password | None = None,
+    empty_content: bool = False,
 ) -> bytes:
     """The CertRep of CA."""
     return messages.seal_reply(
@@ -135,6 +136,7 @@ def seal(
         protection=protection,
         signing_time=pki.NOW,
         recipient=recipient,
+        empty_content=empty_content,
     )
 
 

@@ -272,6 +272,12 @@ def test_reply_without_certificates_is_written_without_content(
     assert found.get(w.FAIL_INFO_TEXT) == expected
 
 
+def test_content_that_is_not_there_can_be_written_as_an_empty_one() -> None:
+    # Q45: certmonger refuses a SignedData without content.
+    message = seal(StillPending(), empty_content=True)
+    assert cms.read_signed(message).content == b""
+
+
 @pytest.mark.parametrize("size", [0, 65])
 def test_nonce_that_nobody_reads_is_not_sent(size: int) -> None:
     with pytest.raises(InputError, match=f"the senderNonce has {size} bytes"):

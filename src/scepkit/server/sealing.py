@@ -44,6 +44,7 @@ def seal(case: Case, answer: Answer, protection: Protection, signer: cms.Signer)
             protection=protection,
             signing_time=case.now,
             recipient=answer.recipient,
+            empty_content=True,
         )
     except ScepError:
         raise

@@ -35,6 +35,8 @@ _FOLDERS = {
     "CERTMONGER_CONFIG_DIR": "config",
     "CERTMONGER_LOCAL_CA_DIR": "local",
 }
+#: Exit code of `getcert status` while the CA has not decided.
+_WORKING = 5
 _STATUS = re.compile(r"^\s*status: (\S+)$", re.MULTILINE)
 
 
@@ -48,7 +50,8 @@ class Certmonger:
         digests=(Digest.SHA256,),
         announced="GET",
         unannounced="GET",
-        renews_with=MessageType.RENEWAL_REQ,
+        # Signed with the old certificate where the CA announces Renewal.
+        renews_with=MessageType.PKCS_REQ,
         polls_with=MessageType.CERT_POLL,
     )
 
@@ -59,12 +62,12 @@ class Certmonger:
     def enrol(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Obtain a certificate; it takes no options."""
         assert options == ITS_OWN
-        return _outcome(device, _converse(device, _add(endpoint), _request(device, wait=True)))
+        return _outcome(device, _converse(device, _add(endpoint), _request(device)))
 
     def renew(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Renew with a new key, at the CA that it knows by now."""
         assert options == ITS_OWN
-        return _outcome(device, _converse(device, ["rekey", "-w", "-i", "device"]))
+        return _outcome(device, _converse(device, _getcert("rekey", "-w", "-i", "device")))
 
     def poll(
         self,
@@ -75,32 +78,41 @@ class Certmonger:
     ) -> Outcome:
         """Ask, and let the daemon ask again when it is started the next time."""
         assert options == ITS_OWN
-        said = _converse(device, _add(endpoint), _request(device, wait=True))
+        said = _converse(device, _add(endpoint), _request(device))
         assert _status(said) == "CA_WORKING", said
         decide()
-        return _outcome(device, _converse(device, ["refresh", "-w", "-i", "device"]))
+        # Started again it waits for minutes first; `refresh` is to do it now, and does not wait.
+        refresh = _getcert("refresh", "-i", "device")
+        status = _getcert("status", "-i", "device")
+        until = f"while {status}; [ $? = {_WORKING} ]; do sleep 0.1; done"
+        return _outcome(device, _converse(device, refresh, until))
 
 
 def _program(name: str) -> str:
     return foreign.program(name, _PACKAGE)
 
 
-def _add(endpoint: Endpoint) -> list[str]:
+def _getcert(*words: str) -> str:
+    """A command for the shell."""
+    return shlex.join([_program("getcert"), *words])
+
+
+def _add(endpoint: Endpoint) -> str:
     """What `getcert add-scep-ca` does, for a helper that may be elsewhere."""
     helper = foreign.file("usr/lib/certmonger/scep-submit", _PACKAGE)
     words = [str(helper), "-u", endpoint.url]
     if endpoint.ra_file is None:
         # By itself it finds no CA that signs when the only certificate is the CA's own.
         words += ["-N", str(endpoint.ca_file), "-r", str(endpoint.ca_file)]
-    return ["add-ca", "-c", "scep", "-e", shlex.join(words)]
+    return _getcert("add-ca", "-c", "scep", "-e", shlex.join(words))
 
 
-def _request(device: Device, *, wait: bool) -> list[str]:
-    words = ["request", "-I", "device", "-c", "scep", "-N", f"CN={device.name},O=Acme"]
+def _request(device: Device) -> str:
+    words = ["request", "-w", "-I", "device", "-c", "scep", "-N", f"CN={device.name},O=Acme"]
     words += ["-k", str(device.key_file), "-f", str(device.certificate_file)]
     if device.challenge:
         words += ["-L", device.challenge]
-    return [*words, "-w"] if wait else words
+    return _getcert(*words)
 
 
 def _environment(device: Device) -> Mapping[str, str]:
@@ -108,15 +120,14 @@ def _environment(device: Device) -> Mapping[str, str]:
     return {**found, "CERTMONGER_SYSTEM_LOCK_FILE": str(device.folder / "lock")}
 
 
-def _converse(device: Device, *commands: list[str]) -> str:
-    """Run the daemon for the length of some commands of `getcert`; what these say."""
+def _converse(device: Device, *commands: str) -> str:
+    """Run the daemon for the length of some commands; what these say."""
     for name in _FOLDERS.values():
         (device.folder / name).mkdir(exist_ok=True)
     said = device.folder / "said"
     script = device.folder / "script"
-    getcert = _program("getcert")
-    lines = [shlex.join([getcert, *words]) for words in (*commands, ["list", "-i", "device"])]
-    script.write_text("\n".join([f"exec > {shlex.quote(str(said))} 2>&1", *lines]) + "\n")
+    first, last = f"exec > {shlex.quote(str(said))} 2>&1", _getcert("list", "-i", "device")
+    script.write_text("\n".join([first, *commands, last, ""]))
     done = foreign.attempt(
         [
             *(_program("certmonger"), "-L", "-P", device.folder / "socket", "-n", "-d", "2"),

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from scepkit.core import cms
 from scepkit.core.envelope import Password
 from scepkit.errors import FailInfo, InputError
 from scepkit.server import admin, jobs, polling, standing
@@ -50,6 +51,13 @@ def test_nothing_configured_means_a_person(store: Store) -> None:
     assert is_pending(world.ask(world.device().enrol()))
     assert rows(store, "SELECT state FROM operation") == [("pending",)]
     assert count(store, "certificate") == 0
+
+
+@pytest.mark.parametrize("auth", [MANUAL, Authorisers()], ids=["PENDING", "FAILURE"])
+def test_an_answer_that_holds_nothing_has_an_empty_content(lite: Store, auth: Authorisers) -> None:
+    # Q45: to certmonger, an answer without content has a broken signature.
+    world = World.made(lite, auth)
+    assert cms.read_signed(world.post(world.device().enrol().body).body).content == b""
 
 
 def test_a_request_waits_is_approved_and_picked_up(store: Store) -> None:

@@ -148,7 +148,7 @@ def decrypt_request(request: Request, with_: DecryptionKey | Password) -> Decryp
         )
     if not request.content:
         raise DecodeError("the pkiMessage holds no pkcsPKIEnvelope")
-    decrypted = envelope.decrypt(envelope.read_envelope(request.content), with_)
+    decrypted = envelope.decrypt_sequence(envelope.read_envelope(request.content), with_)
     return DecryptedRequest(
         decode_data(request.message_type, decrypted.content),
         Protection(decrypted.cipher, request.digest, decrypted.key_transport),
@@ -163,12 +163,16 @@ def seal_reply(
     protection: Protection,
     signing_time: datetime,
     recipient: CertificateView | Password | None = None,
+    empty_content: bool = False,
 ) -> bytes:
     """Make the CertRep (DER) that answers a request.
 
     :param protection: normally that of the request, so that the requester can read the answer.
     :param recipient: by default the certificate that signed the request (RFC 8894 section 2.3);
         the challengePassword when its key cannot encrypt.
+    :param empty_content: write an empty content where there is none, instead of leaving it out
+        (RFC 8894 section 3): what verifies with OpenSSL's PKCS7_verify, as certmonger does, refuses
+        a SignedData without content (Q45).
     """
     attributes = [
         (ID_MESSAGE_TYPE, encode_number(MessageType.CERT_REP)),
@@ -177,7 +181,7 @@ def seal_reply(
         (ID_RECIPIENT_NONCE, encode_nonce(request.sender_nonce)),
         (ID_SIGNING_TIME, asn1.signing_time(signing_time)),
     ]
-    content = None
+    content = b"" if empty_content else None
     match reply:
         case Success(certificates, crls):
             attributes.append((ID_PKI_STATUS, encode_number(PkiStatus.SUCCESS)))
