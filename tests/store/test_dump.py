@@ -223,8 +223,27 @@ def test_missing_file_is_an_input_error(store: Store, tmp_path: Path) -> None:
 
 def test_file_that_is_no_database_is_refused(store: Store, tmp_path: Path) -> None:
     (tmp_path / "backup").write_bytes(b"not a database, but quite long all the same" * 100)
-    with pytest.raises(StoreError, match="not a database"):
+    with pytest.raises(StoreError, match="is not a backup of scepkit"):
         store.restore(tmp_path / "backup")
+
+
+def test_damaged_backup_is_refused_before_a_row_of_it_is_restored(
+    store: Store, other_url: str, tmp_path: Path
+) -> None:
+    fill(store)
+    store.backup(tmp_path / "backup")
+    whole = (tmp_path / "backup").read_bytes()
+    halved = whole[: len(whole) // 2]
+    holed = whole[:8192] + bytes(len(whole) - 8192)
+    for damaged in (halved, holed):
+        (tmp_path / "damaged").write_bytes(damaged)
+        with open_store(other_url) as restored:
+            restored.migrate()
+            with pytest.raises(
+                StoreError, match=r"the backup .*damaged (is damaged|cannot be read)"
+            ):
+                restored.restore(tmp_path / "damaged")
+            assert all(rows == [] for rows in contents(restored).values())
 
 
 def test_another_programs_database_is_refused(store: Store, tmp_path: Path) -> None:

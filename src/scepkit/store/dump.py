@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,9 @@ from scepkit.store.sqlite import SqliteDriver, as_one_file, copied
 
 #: Rows that are copied at once.
 _BATCH = 500
+#: How an SQLite database begins; one in which nothing is yet is empty.
+_MAGIC = b"SQLite format 3\0"
+_OTHER = "name a file that scepkit backup wrote"
 
 
 def backup(source: Driver, path: Path) -> dict[str, int]:
@@ -63,17 +67,42 @@ def restore(target: Driver, path: Path) -> dict[str, int]:
     with TemporaryDirectory(prefix="scepkit-restore-") as directory:
         # A backup of an older version is brought up to date here, not where it lies.
         copy = Path(directory) / "backup.db"
-        copied(path, copy)
-        source = SqliteDriver(copy, node="")
-        try:
+        with _opened(path, copy) as source:
             return _read(source, target)
-        finally:
+
+
+@contextmanager
+def _opened(path: Path, copy: Path) -> Iterator[SqliteDriver]:
+    """A copy of a backup, if it is one and whole."""
+    try:
+        with path.open("rb") as file:
+            begin = file.read(len(_MAGIC))
+    except OSError as problem:
+        raise InputError(f"{path}: {problem.strerror}") from None
+    if begin not in {b"", _MAGIC}:
+        raise StoreError(f"{path} is not a backup of scepkit", hint=_OTHER)
+    source = None
+    try:
+        try:
+            copied(path, copy)
+            source = SqliteDriver(copy, node="")
+            verdict = source.read(lambda tx: tx.one("PRAGMA quick_check(1)"))
+            ours = source.read(lambda tx: migrations.found(tx, "sqlite"))
+        except StoreError as error:
+            raise StoreError(f"the backup {path} cannot be read: {error}", hint=_OTHER) from None
+        if verdict is None or verdict[0] != "ok":
+            raise StoreError(f"the backup {path} is damaged: {verdict and verdict[0]}", hint=_OTHER)
+        if not ours:
+            raise StoreError(
+                f"{path} is an SQLite database, but not a backup of scepkit", hint=_OTHER
+            )
+        yield source
+    finally:
+        if source is not None:
             source.close()
 
 
 def _read(source: SqliteDriver, target: Driver) -> dict[str, int]:
-    if not source.read(lambda tx: migrations.found(tx, source.kind)):
-        raise StoreError("the file is an SQLite database, but not a backup of scepkit")
     steps = migrations.known()
     migrations.migrate(source, steps)
     migrations.migrate(target, steps)

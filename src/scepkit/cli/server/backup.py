@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from scepkit.cli.command import command
-from scepkit.cli.output import Output
+from scepkit.cli.output import STDIO, Output
 from scepkit.cli.server.options import office_options
 
 
@@ -24,6 +24,8 @@ def backup(out: Output, /, file: str, config: str, actor: str | None) -> None:
     from scepkit.cli.server.office import open_office
     from scepkit.server import registry
 
+    if file == STDIO:
+        raise click.UsageError("a backup goes into a file: name one")
     with open_office(out, config, actor) as office:
         counts = registry.back_up(
             office.store, Path(file).absolute(), actor=office.actor, now=office.now
