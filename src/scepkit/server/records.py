@@ -34,7 +34,7 @@ class OperationRecord:
         cipher, digest: how the request is protected.
         status: the pkiStatus, or "" when there is no CertRep.
         fail_info: its name in RFC 8894, or "".
-        stage: how far it came.
+        stage: how far it came: where it was refused or held, or "seal" for a SUCCESS.
         reason: why it was refused or held.
         replay: whether the answer is that of an earlier request.
         by: which authoriser allowed or held it.
@@ -63,8 +63,9 @@ class OperationRecord:
 
     @contextmanager
     def timed(self, stage: Stage) -> Iterator[None]:
-        """Measure a stage, which is then the one reached."""
-        self.stage = stage
+        """Measure a stage, which is then the one reached; every answer is sealed, so not that."""
+        if stage != "seal":
+            self.stage = stage
         began = perf_counter()
         try:
             yield
@@ -87,6 +88,8 @@ class OperationRecord:
     def ended(self, status: PkiStatus, fail_info: str = "") -> None:
         """Note the answer."""
         self.status, self.fail_info = status.name, fail_info
+        if status is PkiStatus.SUCCESS:
+            self.stage = "seal"
 
     def fields(self) -> dict[str, object]:
         """All that is to be logged."""

@@ -220,6 +220,20 @@ def test_a_record_shows_what_a_client_wrote_short_and_printable() -> None:
     assert set(fields) == {"profile", "transactionID", "stage", "reason", "ms"}
 
 
+def test_a_record_says_at_which_stage_a_request_was_refused_or_held(lite: Store) -> None:
+    world = World.made(lite)
+
+    def stage_of(body: bytes) -> object:
+        reply = world.post(body)
+        assert reply.record is not None
+        return reply.record.fields()["stage"]
+
+    good = world.device().enrol(world.mint())
+    assert stage_of(good.body[:-20]) == "read"
+    assert stage_of(world.device().enrol("wrong").body) == "authorise"
+    assert stage_of(good.body) == "seal"
+
+
 def test_a_record_of_an_enrolment_says_all_that_is_known(lite: Store) -> None:
     world = World.made(lite)
     reply = world.post(world.device().enrol(world.mint()).body)
