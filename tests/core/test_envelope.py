@@ -665,6 +665,31 @@ def test_wrapped_key_that_is_cut_off_is_refused_alike() -> None:
     assert_refused_alike(lambda: w.enveloped_data(CONTENT, [recipient], KEY, cipher=aes256), SECRET)
 
 
+# ------------------------------------------------------------------ noise that looks padded
+
+
+def sequence(content: bytes) -> bytes:
+    read = envelope.read_envelope(envelope.encrypt(content, seen(CA), Cipher.AES128_CBC))
+    return envelope.decrypt_sequence(read, key_of(CA)).content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\x30\x00", b"\x30\x80\0\0", b"\x30\x82\0\x01x", b"\x30\x01xtrailing", CA.der],
+)
+def test_content_that_begins_with_a_sequence_is_given(content: bytes) -> None:
+    assert sequence(content) == content
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x30", b"\x31\x00", b"\x30\x05four", b"\x30\x84\xff\xff\xff\xff", b"noise"]
+)
+def test_other_content_is_refused_as_if_the_key_were_wrong(content: bytes) -> None:
+    with pytest.raises(DecryptError) as caught:
+        sequence(content)
+    assert str(caught.value) == envelope._DECRYPT_TEXT
+
+
 # ------------------------------------------------------------------ mutations
 
 SEALED = [envelope.encrypt(CONTENT, seen(CA), Cipher.AES128_CBC, way) for way in KeyTransport]

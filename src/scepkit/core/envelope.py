@@ -193,6 +193,30 @@ def decrypt(envelope: Envelope, with_: DecryptionKey | Password) -> Decrypted:
     return Decrypted(_decrypt_content(envelope, key), envelope.cipher, transport)
 
 
+def decrypt_sequence(envelope: Envelope, with_: DecryptionKey | Password) -> Decrypted:
+    """Decrypt an envelope whose content begins with a SEQUENCE, as that of every SCEP message does.
+
+    One wrong key in 256 leaves noise that looks well padded; this tells it from content.
+
+    :raises DecryptError: it is not for us, or damaged.
+    :raises AlgorithmError: the key transport or derivation is not supported.
+    """
+    decrypted = decrypt(envelope, with_)
+    if not _begins_with_sequence(decrypted.content):
+        raise DecryptError(_DECRYPT_TEXT)
+    return decrypted
+
+
+def _begins_with_sequence(content: bytes) -> bool:
+    if len(content) < 2 or content[0] != asn1.SEQUENCE:
+        return False
+    length, start = content[1], 2
+    if length & 0x80:  # in so many octets, or indefinite
+        start += length & 0x7F
+        length = int.from_bytes(content[2:start], "big")
+    return start + length <= len(content)
+
+
 def _decrypt_content(envelope: Envelope, key: bytes) -> bytes:
     cipher = envelope.cipher
     # A key of the wrong length is answered like a wrong key (A3), not by an error of its own.

@@ -159,7 +159,7 @@ def _success(
     enveloped = envelope.read_envelope(content, allow_legacy=allow_legacy)
     if decrypt_with is None:
         raise DecodeError("the CertRep is encrypted and there is no key to decrypt it with")
-    bundle = cms.read_bundle(envelope.decrypt(enveloped, decrypt_with).content)
+    bundle = cms.read_bundle(envelope.decrypt_sequence(enveloped, decrypt_with).content)
     return Success(bundle.certificates, bundle.crls)
 
 
