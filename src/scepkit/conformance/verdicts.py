@@ -89,7 +89,8 @@ def together(parts: Iterable[tuple[str, Verdict]], *, good: str = "") -> Verdict
     worst = max((one for _, one in tried), key=lambda one: _BADNESS[one.kind]).kind
     lines = tuple(f"{what}: {one.text}" for what, one in found)
     if worst is Kind.PASS:
-        return Verdict(worst, good or f"all {len(tried)} variants as expected", lines)
+        several = f"all {len(tried)} variants as expected"
+        return Verdict(worst, good or (several if len(tried) > 1 else tried[0][1].text), lines)
     culprits = [f"{what}: {one.text}" for what, one in tried if one.kind is worst]
     more = f" (and {len(culprits) - 1} more)" if len(culprits) > 1 else ""
     return Verdict(worst, culprits[0] + more, lines)
