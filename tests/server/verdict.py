@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from cryptography import x509
+
 from scepkit.store import Store, audit
 
 
@@ -45,6 +47,7 @@ def broken(ledger: Ledger, store: Store) -> dict[str, int]:
         ),
         "serial numbers twice": certificates
         - _one(store, "SELECT count(*) FROM (SELECT DISTINCT ca_id, serial FROM certificate) x"),
+        "serial numbers that are not those of their rows": _misnumbered(store),
         "operations not ended": _one(
             store, "SELECT count(*) FROM operation WHERE finished_at IS NULL"
         ),
@@ -86,6 +89,18 @@ def _stored(store: Store) -> list[bytes]:
             for (der,) in tx.stream("SELECT der FROM certificate WHERE der IS NOT NULL")
         ]
     )
+
+
+def _misnumbered(store: Store) -> int:
+    rows = "SELECT serial, der FROM certificate WHERE der IS NOT NULL"
+    wrong = store.snapshot(
+        lambda tx: [
+            serial
+            for serial, der in tx.stream(rows)
+            if f"{x509.load_der_x509_certificate(der).serial_number:x}" != serial
+        ]
+    )
+    return len(wrong)
 
 
 def _audited(store: Store, action: str) -> int:

@@ -106,6 +106,7 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "waiting operations": operations.waiting,
     "take over": lambda tx: operations.take_over(tx, 1, NOW, DAY),
     "abandoned operations": lambda tx: operations.abandoned(tx, NOW),
+    "unfinished operations": lambda tx: operations.unfinished(tx, NOW),
     "approve": lambda tx: operations.approve(tx, 1, actor="a", now=NOW),
     "expire": lambda tx: operations.expire_pending(tx, NOW, actor="a"),
     "challenge by MAC": lambda tx: challenges.find(tx, digest("x")),

@@ -312,6 +312,22 @@ def test_full_database_is_unavailable_and_nothing_is_half_written(store: Store) 
     assert claimed(store, a_claim("after"))
 
 
+def test_store_knows_that_it_cannot_be_written_to_and_that_it_can_again(store: Store) -> None:
+    driver = store.driver
+    assert isinstance(driver, SqliteDriver)
+    store.check_writable(NOW)
+    assert driver._writer is not None
+    driver._writer.all("PRAGMA query_only = ON")
+    store.check_writable(NOW)  # nobody has tried
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            claimed(store, a_claim("refused"))
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            store.check_writable(NOW)
+    driver._writer.all("PRAGMA query_only = OFF")
+    store.check_writable(NOW)
+
+
 def test_transaction_that_fills_the_disk_fails_alone_or_with_its_group(store: Store) -> None:
     driver = store.driver
     assert isinstance(driver, SqliteDriver)

@@ -31,6 +31,7 @@ class ServiceHealth:
         """
         deployment = self._service.deployment
         self._service.store.check_schema()
+        self._service.store.check_writable(milliseconds(now))
         return (
             *_key_faults(deployment, now),
             *(
@@ -67,6 +68,14 @@ class ServiceHealth:
             "scep_pending_oldest_seconds",
             "How long the oldest of them has waited.",
             _age(waiting.oldest, now),
+        )
+        unfinished = self._service.store.read(
+            lambda tx: operations.unfinished(tx, milliseconds(now))
+        )
+        yield Gauge(
+            "scep_unfinished",
+            "Allowed requests whose certificate nobody is signing now.",
+            unfinished,
         )
         yield Gauge("scep_outbox_pending", "Notices that are not delivered yet.", backlog.waiting)
         yield Gauge(

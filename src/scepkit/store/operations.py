@@ -159,6 +159,12 @@ def abandoned(tx: Tx, now: int, limit: int = 100) -> list[Operation]:
     return [Operation(*row) for row in rows]
 
 
+def unfinished(tx: Tx, now: int) -> int:
+    """How many approved operations nobody works at: usually because a key is away."""
+    row = tx.one("SELECT count(*) FROM operation WHERE lease_until <= :now", {"now": now})
+    return 0 if row is None else int(row[0])
+
+
 _FAIL = f"""
     UPDATE operation SET
         state = 'failed', lease_until = NULL, finished_at = :now, fail_info = :fail_info,

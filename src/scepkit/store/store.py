@@ -15,6 +15,9 @@ from scepkit.store.driver import Driver, Tx
 
 T = TypeVar("T")
 
+#: Milliseconds that the lock which is taken as a trial holds when its process dies.
+_TRIAL = 1000
+
 
 class Store:
     """What a server knows.  Any number of threads may use one; processes open their own.
@@ -28,6 +31,7 @@ class Store:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        self._takes_writes = True
 
     def write(self, function: Callable[[Tx], T]) -> T:
         """Run a transaction: returns when its result is on the disk.
@@ -36,7 +40,13 @@ class Store:
         its transaction.  What it raises undoes the transaction and is passed on; `Rollback` undoes
         it and gives a result.
         """
-        return self.driver.write(function)
+        try:
+            value = self.driver.write(function)
+        except StoreUnavailable:
+            self._takes_writes = False
+            raise
+        self._takes_writes = True
+        return value
 
     def read(self, function: Callable[[Tx], T]) -> T:
         """Run queries, each of which sees the newest rows."""
@@ -57,6 +67,16 @@ class Store:
     def check_schema(self) -> None:
         """Raises `StoreError` when the schema is not the one that this version works with."""
         migrations.check(self.driver, migrations.known())
+
+    def check_writable(self, now: int) -> None:
+        """Raises `StoreUnavailable` when nothing can be written, as on a full disk.
+
+        Costs nothing while writing works: only when the last write of this process could not be
+        made, another one is tried.
+        """
+        if not self._takes_writes:
+            with self.job_lock("try-to-write", now=now, lease=_TRIAL):
+                pass
 
     def ping(self) -> None:
         """Raises `StoreUnavailable` when the database does not answer."""
