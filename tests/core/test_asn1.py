@@ -337,6 +337,41 @@ def test_what_is_no_algorithm_is_refused(encoded: str) -> None:
         asn1.split_algorithm(bytes.fromhex(encoded), "digest algorithm")
 
 
+# ------------------------------------------------------------------ Attributes
+
+
+def attribute_set(pairs: list[tuple[str, list[bytes]]]) -> bytes:
+    attributes = [
+        asn1.element(0x30, asn1.oid_der(oid), asn1.element(0x31, *values)) for oid, values in pairs
+    ]
+    return asn1.element(0xA0, *attributes)
+
+
+OIDS = st.sampled_from(["1.2.840.113549.1.9.3", "2.16.840.1.113733.1.9.7", "2.5.4.3"])
+VALUES = st.builds(asn1.element, st.sampled_from([0x04, 0x13, 0x30]), st.binary(max_size=300))
+
+
+@given(st.lists(st.tuples(OIDS, st.lists(VALUES, max_size=3)), max_size=30))
+def test_attributes_of_any_length_and_number_are_read_back(
+    pairs: list[tuple[str, list[bytes]]],
+) -> None:
+    assert asn1.attributes(attribute_set(pairs)) == pairs
+
+
+@given(st.lists(st.tuples(OIDS, st.lists(VALUES, max_size=2)), max_size=4), st.data())
+def test_damaged_attributes_are_never_read_as_something_that_is_not_there(
+    pairs: list[tuple[str, list[bytes]]], drawn: st.DataObject
+) -> None:
+    damaged = bytearray(attribute_set(pairs))
+    at = drawn.draw(st.integers(2, len(damaged) - 1)) if len(damaged) > 2 else 1
+    damaged[at] = drawn.draw(st.integers(0, 0xFF))
+    try:
+        found = asn1.attributes(asn1.only(bytes(damaged)))
+    except (asn1.NotDerError, DecodeError):
+        return
+    assert attribute_set(found) == bytes(damaged)
+
+
 # ------------------------------------------------------------------ elements of a container
 
 

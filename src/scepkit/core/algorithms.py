@@ -19,10 +19,12 @@ from scepkit.errors import AlgorithmError
 class Digest(Enum):
     """A message digest; the value is its plain name.
 
-    `oid` is the dotted OID of the digest itself.
+    `oid` is the dotted OID of the digest itself.  `legacy` is True for MD5, which RFC 8894 section
+    2.9 forbids.
     """
 
     oid: str
+    legacy: bool
     _hash: hashes.HashAlgorithm
     _new: Callable[[bytes], hashlib._Hash]
 
@@ -31,11 +33,6 @@ class Digest(Enum):
     SHA256 = "sha256"
     SHA384 = "sha384"
     SHA512 = "sha512"
-
-    @property
-    def legacy(self) -> bool:
-        """True for MD5, which RFC 8894 section 2.9 forbids."""
-        return self is Digest.MD5
 
     def hash(self) -> hashes.HashAlgorithm:
         """The same digest as `cryptography` names it."""
@@ -56,16 +53,18 @@ for _digest, _oid, _hash, _new in (
     (Digest.SHA512, "2.16.840.1.101.3.4.2.3", hashes.SHA512(), hashlib.sha512),
 ):
     _digest.oid, _digest._hash, _digest._new = _oid, _hash, _new
+    _digest.legacy = _digest is Digest.MD5
 
 
 class Cipher(Enum):
     """A content-encryption algorithm; the value is its plain name.
 
     `oid` is its dotted OID, `key_bytes` the length of its key, and `block_bytes` that of its block
-    and so of its IV.
+    and so of its IV.  `legacy` is True for single DES, which RFC 8894 section 2.9 forbids.
     """
 
     oid: str
+    legacy: bool
     key_bytes: int
     block_bytes: int
 
@@ -74,11 +73,6 @@ class Cipher(Enum):
     AES256_CBC = "aes256-cbc"
     DES_EDE3_CBC = "3des-cbc"
     DES_CBC = "des-cbc"
-
-    @property
-    def legacy(self) -> bool:
-        """True for single DES, which RFC 8894 section 2.9 forbids."""
-        return self is Cipher.DES_CBC
 
 
 for _cipher, _oid, _key_bytes, _block_bytes in (
@@ -89,14 +83,20 @@ for _cipher, _oid, _key_bytes, _block_bytes in (
     (Cipher.DES_CBC, "1.3.14.3.2.7", 8, 8),
 ):
     _cipher.oid, _cipher.key_bytes, _cipher.block_bytes = _oid, _key_bytes, _block_bytes
+    _cipher.legacy = _cipher is Cipher.DES_CBC
 
 
 class KeyTransport(Enum):
     """How the content key reaches an RSA recipient; the value is its plain name.
 
-    Those with ``MGF1_SHA1`` are what Java makes of ``OAEPWithSHA-256AndMGF1Padding`` and its like,
-    where MGF1 keeps SHA-1 unless a program says otherwise.
+    `oaep_digest` is the digest of OAEP, and `mgf_digest` that of its mask generation function MGF1;
+    both are None for PKCS#1 v1.5.  Those with ``MGF1_SHA1`` are what Java makes of
+    ``OAEPWithSHA-256AndMGF1Padding`` and its like, where MGF1 keeps SHA-1 unless a program says
+    otherwise.
     """
+
+    oaep_digest: Digest | None
+    mgf_digest: Digest | None
 
     RSA_PKCS1V15 = "rsa"
     RSA_OAEP_SHA1 = "rsa-oaep-sha1"
@@ -107,26 +107,18 @@ class KeyTransport(Enum):
     RSA_OAEP_SHA384_MGF1_SHA1 = "rsa-oaep-sha384-mgf1-sha1"
     RSA_OAEP_SHA512_MGF1_SHA1 = "rsa-oaep-sha512-mgf1-sha1"
 
-    @property
-    def oaep_digest(self) -> Digest | None:
-        """The digest of OAEP, or None for PKCS#1 v1.5."""
-        return _OAEP[self][0] if self in _OAEP else None
 
-    @property
-    def mgf_digest(self) -> Digest | None:
-        """The digest of OAEP's mask generation function MGF1, or None for PKCS#1 v1.5."""
-        return _OAEP[self][1] if self in _OAEP else None
-
-
-_OAEP = {
-    KeyTransport.RSA_OAEP_SHA1: (Digest.SHA1, Digest.SHA1),
-    KeyTransport.RSA_OAEP_SHA256: (Digest.SHA256, Digest.SHA256),
-    KeyTransport.RSA_OAEP_SHA384: (Digest.SHA384, Digest.SHA384),
-    KeyTransport.RSA_OAEP_SHA512: (Digest.SHA512, Digest.SHA512),
-    KeyTransport.RSA_OAEP_SHA256_MGF1_SHA1: (Digest.SHA256, Digest.SHA1),
-    KeyTransport.RSA_OAEP_SHA384_MGF1_SHA1: (Digest.SHA384, Digest.SHA1),
-    KeyTransport.RSA_OAEP_SHA512_MGF1_SHA1: (Digest.SHA512, Digest.SHA1),
-}
+for _transport, _oaep_digest, _mgf_digest in (
+    (KeyTransport.RSA_PKCS1V15, None, None),
+    (KeyTransport.RSA_OAEP_SHA1, Digest.SHA1, Digest.SHA1),
+    (KeyTransport.RSA_OAEP_SHA256, Digest.SHA256, Digest.SHA256),
+    (KeyTransport.RSA_OAEP_SHA384, Digest.SHA384, Digest.SHA384),
+    (KeyTransport.RSA_OAEP_SHA512, Digest.SHA512, Digest.SHA512),
+    (KeyTransport.RSA_OAEP_SHA256_MGF1_SHA1, Digest.SHA256, Digest.SHA1),
+    (KeyTransport.RSA_OAEP_SHA384_MGF1_SHA1, Digest.SHA384, Digest.SHA1),
+    (KeyTransport.RSA_OAEP_SHA512_MGF1_SHA1, Digest.SHA512, Digest.SHA1),
+):
+    _transport.oaep_digest, _transport.mgf_digest = _oaep_digest, _mgf_digest
 
 OID_RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 OID_RSA_OAEP = "1.2.840.113549.1.1.7"

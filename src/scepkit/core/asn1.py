@@ -21,12 +21,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, TypeVarTuple
 
 from scepkit.core.ber import to_der
 from scepkit.errors import DecodeError
 
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 BOOLEAN = 0x01
 INTEGER = 0x02
@@ -167,6 +168,10 @@ ISSUER_AND_SUBJECT = (
 # ------------------------------------------------------------------ reading
 
 
+#: Identifier octets that are whole: neither a mark of BER nor the first of a high tag number.
+_TAGS = frozenset(octet for octet in range(1, 0x100) if octet & 0x1F != 0x1F)
+
+
 class NotDerError(ValueError):
     """The bytes are not DER, or not what was declared; `read_with` makes a `DecodeError` of it."""
 
@@ -178,23 +183,30 @@ def read(layout: Layout, data: bytes, what: str, *, tag: int = SEQUENCE) -> list
     :return: as many elements as `layout` has entries; b"" for an absent one.
     :raises DecodeError: `data` is something else; `what` names the thing in the message.
     """
-    return read_with(lambda element: fields(element, layout), data, what, tag=tag)
+    return read_with(fields, data, what, layout, tag=tag)
 
 
-def read_with(parse: Callable[[bytes], T], data: bytes, what: str, *, tag: int = SEQUENCE) -> T:
+def read_with(
+    parse: Callable[[bytes, *Arguments], T],
+    data: bytes,
+    what: str,
+    *arguments: *Arguments,
+    tag: int = SEQUENCE,
+) -> T:
     """What `parse` makes of an element that somebody sent, in DER or, by way of DER, in BER.
 
     :param parse: raises `NotDerError` if the element is not what it should be.
+    :param arguments: given to `parse` after the element.
     :param tag: that of the element.
     :raises DecodeError: `data` is not that either way; `what` names the thing in the message.
     """
     try:
-        return parse(only(data, tag))
+        return parse(only(data, tag), *arguments)
     except NotDerError:
         pass
     normalised = to_der(data)
     try:
-        return parse(only(normalised, tag))
+        return parse(only(normalised, tag), *arguments)
     except NotDerError as exc:
         raise DecodeError(f"this is not a {what}: {exc}") from exc
 
@@ -204,11 +216,13 @@ def only(data: bytes, tag: int = ANY) -> bytes:
 
     :raises NotDerError: it is something else.
     """
-    if len(data) < 2:
+    size = len(data)
+    if size < 2:
         raise NotDerError("it is cut off")
-    if data[0] != tag and not (tag == ANY and _is_tag(data[0])):
+    if data[0] != tag and not (tag == ANY and data[0] in _TAGS):
         raise NotDerError(_unexpected(data, tag))
-    if (2 + data[1] if data[1] < 0x80 else _long_end(data, 0)) != len(data):
+    length = data[1]
+    if (2 + length if length < 0x80 else _long_end(data, 0)) != size:
         raise NotDerError("it is cut off, or something follows it")
     return data
 
@@ -226,7 +240,7 @@ def fields(element: bytes, layout: Layout) -> list[bytes]:
         for expected in layout:
             tag = element[at] if at < size else 0
             if tag != expected and (
-                tag & 0x1F == 0x1F or tag == 0 if expected & ANY else tag | _OPTIONAL != expected
+                tag not in _TAGS if expected & ANY else tag | _OPTIONAL != expected
             ):
                 if expected < _OPTIONAL:
                     raise NotDerError(_unexpected(element[at:], expected))
@@ -269,7 +283,7 @@ def split(element: bytes, tag: int = ANY, *, limit: int = MAX_ELEMENTS) -> list[
     at = 2 if length < 0x80 else length - 0x7E
     try:
         while at < size:
-            if element[at] != tag and not (tag == ANY and _is_tag(element[at])):
+            if element[at] != tag and not (tag == ANY and element[at] in _TAGS):
                 raise NotDerError(_unexpected(element[at:], tag))
             length = element[at + 1]
             if length < 0x80:
@@ -289,26 +303,51 @@ def split(element: bytes, tag: int = ANY, *, limit: int = MAX_ELEMENTS) -> list[
     return found
 
 
-def type_and_values(attribute: bytes) -> tuple[str, list[bytes]]:
-    """An Attribute (`ATTRIBUTE`) as (dotted OID, values).
+def attributes(element: bytes) -> list[tuple[str, list[bytes]]]:
+    """The Attributes (`ATTRIBUTE`) in a SET OF as (dotted OID, values), in the order of the set.
 
-    :param attribute: an element that came from `split`.
-    :raises NotDerError: it is something else.
+    :param element: one that came from `only`, `fields` or `split`.
+    :raises NotDerError: there is something else in it.
+    :raises DecodeError: there are more than `MAX_ELEMENTS`.
     """
-    size = len(attribute)
-    values = 4 + attribute[3] if size > 4 else size
-    if (  # one short value, as nearly all have; there are six in a message, and this is its quarter
-        size < 0x82
-        and values + 4 <= size
-        and attribute[2] == OBJECT_IDENTIFIER
-        and attribute[values] == SET
-        and attribute[values + 1] == size - values - 2
-        and attribute[values + 3] == size - values - 4
-        and _is_tag(attribute[values + 2])
-    ):
-        return oid_text(attribute[2:values]), [attribute[values + 2 :]]
-    oid, several = fields(attribute, ATTRIBUTE)
-    return oid_text(oid), split(several)
+    found = _short_attributes(element) if len(element) <= _MAX_SHORT else None
+    if found is None:
+        pairs = [fields(attribute, ATTRIBUTE) for attribute in split(element, SEQUENCE)]
+        found = [(oid_text(oid), split(values)) for oid, values in pairs]
+    return found
+
+
+#: So much cannot hold more than `MAX_ELEMENTS`.
+_MAX_SHORT = 4096
+
+
+def _short_attributes(element: bytes) -> list[tuple[str, list[bytes]]] | None:
+    """`attributes` where each has one value and is short, which makes a reply a twentieth faster.
+
+    :return: None for all others, malformed ones among them.
+    """
+    found = []
+    size, length = len(element), element[1]
+    at = 2 if length < 0x80 else length - 0x7E
+    try:
+        while at < size:
+            end = at + 2 + element[at + 1]
+            values = at + 4 + element[at + 3]
+            if (
+                element[at] != SEQUENCE
+                or element[at + 1] >= 0x80
+                or element[at + 2] != OBJECT_IDENTIFIER
+                or element[values] != SET
+                or element[values + 1] != end - values - 2
+                or element[values + 2] not in _TAGS
+                or element[values + 3] != end - values - 4
+            ):
+                return None
+            found.append((oid_text(element[at + 2 : values]), [element[values + 2 : end]]))
+            at = end
+    except IndexError:
+        return None
+    return found if at == size else None
 
 
 def within(explicit: bytes, tag: int) -> bytes:
@@ -317,11 +356,6 @@ def within(explicit: bytes, tag: int) -> bytes:
     :raises NotDerError: there is something else in it.
     """
     return fields(explicit, (tag,))[0]
-
-
-def _is_tag(octet: int) -> bool:
-    """Whether it is a whole tag: neither a mark of BER nor the first octet of a high tag number."""
-    return octet != 0 and octet & 0x1F != 0x1F
 
 
 def _long_end(data: bytes, at: int) -> int:
@@ -379,11 +413,15 @@ def split_algorithm(algorithm: bytes, what: str) -> tuple[str, bytes]:
     :raises DecodeError: it is not an AlgorithmIdentifier.
     """
     try:
-        if len(algorithm) > 128:  # what is kept must not grow with what peers send
+        if len(algorithm) > _MAX_KEPT:
             return algorithm_parts(only(algorithm, SEQUENCE))
         return _known_algorithm(algorithm)
     except NotDerError as exc:
         raise DecodeError(f"the {what} is not an AlgorithmIdentifier: {exc}") from exc
+
+
+#: An OID and NULL fit into it.  Longer ones have parameters such as an IV, and come only once.
+_MAX_KEPT = 17
 
 
 @lru_cache(maxsize=256)

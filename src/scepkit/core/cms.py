@@ -107,11 +107,7 @@ def read_signed(data: bytes, what: str = "SignedData message") -> SignedMessage:
 
     :raises DecodeError: it is something else; `what` names the thing expected.
     """
-
-    def parse(element: bytes) -> SignedMessage:
-        return _signed_message(typed_content(element, ID_SIGNED_DATA, what))
-
-    return asn1.read_with(parse, data, what)
+    return asn1.read_with(_signed_message, data, what, what)
 
 
 def typed_content(content_info: bytes, expected: str, what: str) -> bytes:
@@ -131,7 +127,8 @@ def typed_content(content_info: bytes, expected: str, what: str) -> bytes:
     return asn1.within(content, asn1.SEQUENCE)
 
 
-def _signed_message(signed_data: bytes) -> SignedMessage:
+def _signed_message(content_info: bytes, what: str) -> SignedMessage:
+    signed_data = typed_content(content_info, ID_SIGNED_DATA, what)
     _, _, encapsulated, certificates, crls, signers = asn1.fields(signed_data, asn1.SIGNED_DATA)
     content_type, explicit = asn1.fields(encapsulated, asn1.ENCAPSULATED_CONTENT_INFO)
     content = asn1.content_of(asn1.within(explicit, asn1.OCTET_STRING)) if explicit else None
@@ -152,22 +149,10 @@ def _signer_info(der: bytes) -> SignerInfo:
     _, sid, digest_algorithm, signed, signature_algorithm, signature, unsigned = asn1.fields(
         der, asn1.SIGNER_INFO
     )
-    attributes, octets = split_attributes(signed), asn1.content_of(signature)
+    attributes = tuple(asn1.attributes(signed)) if signed else ()
+    octets = asn1.content_of(signature)
     return SignerInfo(
         sid, digest_algorithm, signed, attributes, signature_algorithm, octets, unsigned
-    )
-
-
-def split_attributes(encoded: bytes) -> tuple[tuple[str, list[bytes]], ...]:
-    """The attributes in a set, as (dotted OID, values); none in b"".
-
-    :param encoded: an element, as `asn1.read_with` gives it to its `parse`, or b"".
-    :raises NotDerError: it holds something else.
-    """
-    if not encoded:
-        return ()
-    return tuple(
-        [asn1.type_and_values(attribute) for attribute in asn1.split(encoded, asn1.SEQUENCE)]
     )
 
 
@@ -286,11 +271,11 @@ def _signed_attributes(info: SignerInfo) -> Attributes:
     if not info.attributes:
         # Without them a signature over attributes can be passed off as one over content (A17).
         raise SignatureError("the signature covers no signed attributes, which SCEP requires")
-    attributes: Attributes = {}
-    for oid, values in info.attributes:
-        if oid in attributes:
-            raise DecodeError(f"the signed attribute {oid} is there twice")
-        attributes[oid] = values
+    attributes = dict(info.attributes)
+    if len(attributes) < len(info.attributes):
+        oids = [oid for oid, _ in info.attributes]
+        twice = next(oid for oid in oids if oids.count(oid) > 1)
+        raise DecodeError(f"the signed attribute {twice} is there twice")
     return attributes
 
 
@@ -314,11 +299,11 @@ def _signed_by(
     except AlgorithmError:
         return False
     as_sent = _SET + info.signed_attrs[1:]
-    if _is_valid(key, algorithm, info.signature, as_sent, digest):
+    if _is_signature(key, algorithm, info.signature, as_sent, digest):
         return True
     # The standard wants it over the attributes in the order of DER, whatever order they come in.
     ordered = _in_der_order(as_sent)
-    return ordered != as_sent and _is_valid(key, algorithm, info.signature, ordered, digest)
+    return ordered != as_sent and _is_signature(key, algorithm, info.signature, ordered, digest)
 
 
 _SET = bytes((asn1.SET,))
@@ -331,37 +316,31 @@ def _in_der_order(attributes: bytes) -> bytes:
         return attributes  # a value that nobody looks at is beyond BER
 
 
-def _is_valid(
+_PKCS1V15 = padding.PKCS1v15()
+
+
+def _is_signature(
     key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes, digest: Digest
 ) -> bool:
     try:
-        _verify_with(key, oid, signature, signed, digest)
+        match key:
+            case rsa.RSAPublicKey() if (
+                oid == algorithms.OID_RSA_ENCRYPTION or oid in algorithms.RSA_SIGNATURES
+            ):
+                key.verify(signature, signed, _PKCS1V15, digest.hash())
+            case rsa.RSAPublicKey() if oid == algorithms.OID_RSA_PSS:
+                pss = padding.PSS(padding.MGF1(digest.hash()), padding.PSS.AUTO)
+                key.verify(signature, signed, pss, digest.hash())
+            case ec.EllipticCurvePublicKey() if oid in algorithms.ECDSA_SIGNATURES:
+                key.verify(signature, signed, ec.ECDSA(digest.hash()))
+            case ed25519.Ed25519PublicKey() if oid == algorithms.OID_ED25519:
+                key.verify(signature, signed)
+            case _:
+                return False
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         # ValueError: RSA-PSS with a key that is too short for the digest.
         return False
     return True
-
-
-_PKCS1V15 = padding.PKCS1v15()
-
-
-def _verify_with(
-    key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes, digest: Digest
-) -> None:
-    match key:
-        case rsa.RSAPublicKey() if (
-            oid == algorithms.OID_RSA_ENCRYPTION or oid in algorithms.RSA_SIGNATURES
-        ):
-            key.verify(signature, signed, _PKCS1V15, digest.hash())
-        case rsa.RSAPublicKey() if oid == algorithms.OID_RSA_PSS:
-            pss = padding.PSS(padding.MGF1(digest.hash()), padding.PSS.AUTO)
-            key.verify(signature, signed, pss, digest.hash())
-        case ec.EllipticCurvePublicKey() if oid in algorithms.ECDSA_SIGNATURES:
-            key.verify(signature, signed, ec.ECDSA(digest.hash()))
-        case ed25519.Ed25519PublicKey() if oid == algorithms.OID_ED25519:
-            key.verify(signature, signed)
-        case _:
-            raise InvalidSignature
 
 
 # ------------------------------------------------------------------ writing

@@ -249,8 +249,12 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
         raise DecryptError(
             f"the message is encrypted for {_recipients_text(envelope)}, expected an RSA key"
         )
-    named = (info for info in infos if ours.certificate.is_named_by(info[0]))
-    _, algorithm, encrypted_key = next(named, infos[0])
+    for recipient in infos:
+        if ours.certificate.is_named_by(recipient[0]):
+            break
+    else:
+        recipient = infos[0]
+    _, algorithm, encrypted_key = recipient
     transport = key_transport.read_algorithm(algorithm)
     key_bytes = envelope.cipher.key_bytes
     return key_transport.unwrap(encrypted_key, ours.key, transport, key_bytes), transport
