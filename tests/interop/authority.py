@@ -102,7 +102,8 @@ class Authority:
         number = next(self._folders)
         folder = self.directory.parent / f"{self.mode}-device{number}"
         folder.mkdir()
-        device = Device(folder, f"device{number}", challenge)
+        # Not a PrintableString: certmonger writes it as one all the same.
+        device = Device(folder, f"device_{number}", challenge)
         make_key(device.key_file)
         return device
 
@@ -110,15 +111,15 @@ class Authority:
         """Wait until the device's request is there, and decide about it."""
         deadline = time.monotonic() + PATIENCE
         search = ("requests", "list", "--state", "pending", "--search", device.name)
-        while not (found := self._of(device, self.admin(*search)["requests"])):
+        while not (found := _of(device, self.admin(*search)["requests"])):
             assert time.monotonic() < deadline, f"there is no request of {device.name}"
-        self.admin("requests", verdict, str(found[0]))
+        self.admin("requests", verdict, str(found[0]["id"]))
 
-    @staticmethod
-    def _of(device: Device, requests: list[dict[str, Any]]) -> list[int]:
-        # A search for device1 also finds device10.
-        wanted = f"CN={device.name}"
-        return [one["id"] for one in requests if wanted in one["subject"].split(",")]
+    def certificates_of(self, device: Device) -> int:
+        """How many certificates the device was issued."""
+        return len(
+            _of(device, self.admin("certs", "list", "--search", device.name)["certificates"])
+        )
 
     def log_of(self, device: Device) -> list[dict[str, str]]:
         """What the log says of the messages that were answered with the device's certificate."""
@@ -175,6 +176,11 @@ def authorities(folder: Path) -> Iterator[Mapping[Mode, Authority]]:
             stack.callback(server.stop)
             found[mode] = Authority(mode, directory, server)
         yield found
+
+
+def _of(device: Device, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are the device's: a search for device_1 also finds device_10."""
+    return [one for one in found if f"CN={device.name}" in one["subject"].split(",")]
 
 
 def _make(mode: Mode, directory: Path) -> None:

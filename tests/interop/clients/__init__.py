@@ -31,6 +31,7 @@ __all__ = [
     "CLIENTS",
     "ITS_OWN",
     "Abilities",
+    "Certmonger",
     "Device",
     "Endpoint",
     "Enrolled",
@@ -39,5 +40,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Refused",
+    "ScepClient",
+    "StrongSwan",
     "make_key",
 ]

@@ -42,9 +42,14 @@ _STATUS = re.compile(r"^\s*status: (\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Certmonger:
-    """certmonger."""
+    """certmonger.
+
+    Attributes:
+        finds_ca: let it find out by itself which certificate signs, also where there is no RA.
+    """
 
     name: str = "certmonger"
+    finds_ca: bool = False
     abilities: Abilities = Abilities(
         ciphers=(Cipher.AES256_CBC,),
         digests=(Digest.SHA256,),
@@ -62,7 +67,7 @@ class Certmonger:
     def enrol(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Obtain a certificate; it takes no options."""
         assert options == ITS_OWN
-        return _outcome(device, _converse(device, _add(endpoint), _request(device)))
+        return _outcome(device, _converse(device, self._add(endpoint), _request(device)))
 
     def renew(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Renew with a new key, at the CA that it knows by now."""
@@ -78,7 +83,7 @@ class Certmonger:
     ) -> Outcome:
         """Ask, and let the daemon ask again when it is started the next time."""
         assert options == ITS_OWN
-        said = _converse(device, _add(endpoint), _request(device))
+        said = _converse(device, self._add(endpoint), _request(device))
         assert _status(said) == "CA_WORKING", said
         decide()
         # Started again it waits for minutes first; `refresh` is to do it now, and does not wait.
@@ -86,6 +91,18 @@ class Certmonger:
         status = _getcert("status", "-i", "device")
         until = f"while {status}; [ $? = {_WORKING} ]; do sleep 0.1; done"
         return _outcome(device, _converse(device, refresh, until))
+
+    def resubmit(self, device: Device) -> Outcome:
+        """Renew with the same key, as the daemon does by itself when the certificate gets old."""
+        return _outcome(device, _converse(device, _getcert("resubmit", "-w", "-i", "device")))
+
+    def _add(self, endpoint: Endpoint) -> str:
+        """What `getcert add-scep-ca` does, for a helper that may be elsewhere."""
+        helper = foreign.file("usr/lib/certmonger/scep-submit", _PACKAGE)
+        words = [str(helper), "-u", endpoint.url]
+        if endpoint.ra_file is None and not self.finds_ca:
+            words += ["-N", str(endpoint.ca_file), "-r", str(endpoint.ca_file)]
+        return _getcert("add-ca", "-c", "scep", "-e", shlex.join(words))
 
 
 def _program(name: str) -> str:
@@ -95,16 +112,6 @@ def _program(name: str) -> str:
 def _getcert(*words: str) -> str:
     """A command for the shell."""
     return shlex.join([_program("getcert"), *words])
-
-
-def _add(endpoint: Endpoint) -> str:
-    """What `getcert add-scep-ca` does, for a helper that may be elsewhere."""
-    helper = foreign.file("usr/lib/certmonger/scep-submit", _PACKAGE)
-    words = [str(helper), "-u", endpoint.url]
-    if endpoint.ra_file is None:
-        # By itself it finds no CA that signs when the only certificate is the CA's own.
-        words += ["-N", str(endpoint.ca_file), "-r", str(endpoint.ca_file)]
-    return _getcert("add-ca", "-c", "scep", "-e", shlex.join(words))
 
 
 def _request(device: Device) -> str:

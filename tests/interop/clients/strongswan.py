@@ -34,9 +34,14 @@ _INTERVAL = 1
 
 @dataclass(frozen=True, slots=True)
 class StrongSwan:
-    """`pki --scep`."""
+    """`pki --scep`.
+
+    Attributes:
+        renewal_via_pkcs_req: its setting of that name, for CAs that know no RenewalReq.
+    """
 
     name: str = "strongswan"
+    renewal_via_pkcs_req: bool = False
     abilities: Abilities = Abilities(
         ciphers=tuple(_CIPHERS),
         digests=(Digest.SHA256, Digest.SHA1, Digest.SHA384, Digest.SHA512),
@@ -64,6 +69,8 @@ class StrongSwan:
         device.key_file.rename(old[1])
         make_key(device.key_file)
         more = ("--cert", old[0], "--key", old[1])
+        if self.renewal_via_pkcs_req:
+            _settings(device).write_text("pki { scep { renewal_via_pkcs_req = yes } }\n")
         with _start(endpoint, device, options, *more) as asking:
             return _finish(device, asking)
 
@@ -101,6 +108,11 @@ def _environment() -> Mapping[str, str]:
     return {"LD_PRELOAD": str(fetcher)} if fetcher.is_relative_to(foreign.UNPACKED) else {}
 
 
+def _settings(device: Device) -> Path:
+    """Its configuration for this device; an empty one is all defaults."""
+    return device.folder / "strongswan.conf"
+
+
 def _start(
     endpoint: Endpoint, device: Device, options: Options, *more: str | Path
 ) -> subprocess.Popen[str]:
@@ -118,6 +130,7 @@ def _start(
         command += ["--cipher", _CIPHERS[options.cipher]]
     if options.digest is not None:
         command += ["--digest", options.digest.value]
+    _settings(device).touch()
     # The certificate is what it writes to stdout.
     with device.certificate_file.open("wb") as written:
         return subprocess.Popen(
@@ -125,7 +138,7 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=written,
             stderr=subprocess.PIPE,
-            env={**os.environ, **_environment()},
+            env={**os.environ, **_environment(), "STRONGSWAN_CONF": str(_settings(device))},
             text=True,
         )
 
