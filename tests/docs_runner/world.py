@@ -234,6 +234,7 @@ EVENTS: dict[str, Callable[[World], None]] = {
     "the CA answers with single DES": lambda world: world.ca.inject("des-reply"),
     "the server is busy": lambda world: world.ca.inject("busy"),
     "a web page answers GetCACert": lambda world: world.ca.inject("ca-cert-html"),
+    "scepkit mock has signer-is-end-entity": lambda world: world.ca.inject("signer-is-end-entity"),
     "the CA is healthy again": lambda world: world.ca.heal(),
     "the CA answers in jscep's form": lambda world: world.ca.inject("next-ca-beside-the-content"),
     "the CA now has two RAs, as NDES has": _another_ca(ra="split"),

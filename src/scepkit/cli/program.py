@@ -31,6 +31,7 @@ COMMANDS = {
     "next-ca": ("scepkit.cli.lookup:next_ca", "Fetch the CA's next certificate before a rollover."),
     "inspect": ("scepkit.cli.inspect:inspect", "Decode a SCEP message, and say what is odd in it."),
     "check": ("scepkit.cli.check:check", "Test whether a SCEP server is right."),
+    "mock": ("scepkit.cli.mock:mock", "Be a SCEP server that is wrong on purpose."),
     "completion": ("scepkit.cli.completion:completion", "Print a shell completion script."),
 }
 # The same for those who run a CA; the modules are loaded by no command above.

@@ -299,6 +299,12 @@ class Fault(Enum):
         "works",
     )
     ISSUED_EXPIRED = ("issued-expired", "the certificate expired yesterday", _WARNS, "works")
+    CLOCK_AHEAD = (
+        "clock-ahead",
+        "the server's clock is nine hours ahead: signingTime and certificate are of the future",
+        "does not trust clocks, takes it, and tells its user that it is not valid yet",
+        "works",
+    )
     LEAF_LAST = (
         "leaf-last",
         "the issued certificate comes after the CA's",

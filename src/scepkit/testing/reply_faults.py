@@ -43,6 +43,8 @@ from scepkit.testing.forge import Draft, Recipient
 
 _RANDOM_NONCE = "1.2.840.113549.1.9.25.3"
 _DAY = timedelta(days=1)
+# A device that was set to local time instead of UTC, in Japan.
+_AHEAD = timedelta(hours=9)
 _SCEP_ATTRIBUTES = (
     ID_MESSAGE_TYPE,
     ID_PKI_STATUS,
@@ -290,6 +292,14 @@ def _in_the_future(draft: Draft, scene: Scene) -> None:
         _reissue(draft, template, scene.credentials.issuer, scene.now + 2 * _DAY)
 
 
+def _ahead(draft: Draft, scene: Scene) -> None:
+    later = scene.now + _AHEAD
+    draft.replace(ID_SIGNING_TIME, asn1.signing_time(later))
+    if scene.template is not None:
+        template = replace(scene.template, backdate=timedelta())
+        _reissue(draft, template, scene.credentials.issuer, later)
+
+
 def _expired(draft: Draft, scene: Scene) -> None:
     if scene.template is not None:
         template = replace(scene.template, validity=_DAY, backdate=_DAY)
@@ -360,6 +370,7 @@ REPLY_FAULTS: dict[Fault, Callable[[Draft, Scene], None]] = {
     Fault.ISSUED_OTHER_SUBJECT: _other_subject,
     Fault.ISSUED_IN_THE_FUTURE: _in_the_future,
     Fault.ISSUED_EXPIRED: _expired,
+    Fault.CLOCK_AHEAD: _ahead,
     Fault.LEAF_LAST: _leaf_last,
     Fault.CHAIN_IN_REPLY: _chain_too,
     Fault.EMPTY_ECONTENT_IN_FAILURE: _empty_content,
