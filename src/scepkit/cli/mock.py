@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import threading
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +10,9 @@ from scepkit.cli.command import command, option
 from scepkit.cli.output import Output, fields, printable
 
 if TYPE_CHECKING:
+    import ssl
+    import threading
+
     from scepkit.testing import Fault, HttpExchange, ReceivedMessage, TestCa
 
 _SERVER, _CA = "Server", "CA"
@@ -149,6 +150,8 @@ def _tls(options: dict[str, Any]) -> ssl.SSLContext | None:
         return None
     if cert is None or key is None:
         raise click.UsageError("--tls-cert and --tls-key belong together")
+    import ssl
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(cert, key)
@@ -167,6 +170,7 @@ def _write_ca(ca: TestCa, path: str) -> None:
 
 def _stopped_by_signals() -> threading.Event:
     import signal
+    import threading
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
