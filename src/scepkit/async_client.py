@@ -23,6 +23,7 @@ from scepkit.client import (
     advance,
     default_requester,
     name_der,
+    noted,
     renewal_request,
     request_for,
     utc_now,
@@ -212,7 +213,7 @@ class AsyncClient(Service):
             issuer=name_der(issuer),
             challenge=challenge,
         )
-        return await self._run(flow)
+        return noted(await self._run(flow))
 
     # -------------------------------------------------------------- driving
 

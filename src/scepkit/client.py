@@ -20,6 +20,7 @@ from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.capabilities import Capabilities
 from scepkit.core.certificates import PrivateKey, public_key_der, view_of
 from scepkit.core.chains import title
+from scepkit.core.crl import crl_notes
 from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
 from scepkit.core.enrolment import (
     EnrolmentResult,
@@ -110,6 +111,13 @@ class Service:
                 hint="make the client with the URL of the enrolment",
             )
         return pending.requester_with(key)
+
+
+def noted(crl: x509.CertificateRevocationList) -> x509.CertificateRevocationList:
+    """Log what a CRL that was fetched leaves open; gives the CRL."""
+    for note in crl_notes(crl, utc_now()):
+        logs.warning(_LOGGER, "%s", note)
+    return crl
 
 
 @frozen
@@ -454,7 +462,12 @@ class Client(Service):
 
         :param serial_number: of the certificate whose revocation status is wanted.
         :param issuer: that certificate's issuer; by default this CA's name.
+        A warning is logged where the CRL is out of date, or covers only a part of what the CA has
+        issued (RFC 5280 section 5.2.5).
+
         :raises RequestRejectedError: the CA refused.
+        :raises DecodeError: it is no complete CRL, such as a delta CRL.
+        :raises SignatureError: the CA has not signed it, or may not sign CRLs.
         """
         flow = flows.get_crl(
             self._ca(profile),
@@ -464,7 +477,7 @@ class Client(Service):
             issuer=name_der(issuer),
             challenge=challenge,
         )
-        return self._run(flow)
+        return noted(self._run(flow))
 
     # -------------------------------------------------------------- driving
 

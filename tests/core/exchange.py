@@ -48,7 +48,12 @@ USUAL = Protection()
 CA_NAME, DEVICE_NAME = CA.name.public_bytes(), DEVICE.name.public_bytes()
 
 
-def crl_of(ca: Identity, last_update: datetime = pki.NOW, revoked: Sequence[int] = ()) -> bytes:
+def crl_of(
+    ca: Identity,
+    last_update: datetime = pki.NOW,
+    revoked: Sequence[int] = (),
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+) -> bytes:
     """A CRL, valid for a day."""
     builder = (
         x509.CertificateRevocationListBuilder()
@@ -59,6 +64,8 @@ def crl_of(ca: Identity, last_update: datetime = pki.NOW, revoked: Sequence[int]
     for serial in revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(pki.NOW)
         builder = builder.add_revoked_certificate(entry.build())
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical=critical)
     return builder.sign(ca.key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from scepkit.core.ca_certificates import CaCertificates, authenticate
-from scepkit.core.crl import read_crl
+from scepkit.core.crl import crl_notes, read_crl
 from scepkit.core.trust import CaOffer
 from scepkit.errors import AlgorithmError, DecodeError, SignatureError
 from tests import cms_writer as w
@@ -147,3 +148,113 @@ def test_crl_whose_issuer_cannot_be_read_is_refused() -> None:
     with pytest.raises(SignatureError) as caught:
         read(broken)
     assert caught.value.signer == ""
+
+
+# ------------------------------------------------------------------ complete, or less
+
+URI = [x509.UniformResourceIdentifier("http://ca.test/part1.crl")]
+
+
+def part(**what: Any) -> tuple[x509.ExtensionType, bool]:
+    nothing = {
+        "full_name": None,
+        "relative_name": None,
+        "only_contains_user_certs": False,
+        "only_contains_ca_certs": False,
+        "only_some_reasons": None,
+        "indirect_crl": False,
+        "only_contains_attribute_certs": False,
+    }
+    return x509.IssuingDistributionPoint(**{**nothing, **what}), True
+
+
+def notes(*extensions: tuple[x509.ExtensionType, bool], days: float = 0) -> list[str]:
+    found = read(crl_of(CA, extensions=extensions))
+    return list(crl_notes(found, pki.NOW + timedelta(days=days)))
+
+
+@pytest.mark.parametrize(
+    ("extension", "reason"),
+    [
+        ((x509.DeltaCRLIndicator(3), True), "it is a delta CRL"),
+        ((x509.DeltaCRLIndicator(3), False), "it is a delta CRL"),
+        (part(indirect_crl=True), "it is an indirect CRL"),
+        (part(only_contains_attribute_certs=True), "it is for attribute certificates"),
+        (
+            (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\x05\0"), True),
+            r"it has a critical extension that is not understood here \(1\.2\.3\)",
+        ),
+    ],
+)
+def test_crl_that_is_not_complete_is_refused(
+    extension: tuple[x509.ExtensionType, bool], reason: str
+) -> None:
+    with pytest.raises(DecodeError, match=f"cannot be used: {reason}"):
+        read(crl_of(CA, extensions=[extension]))
+
+
+def test_complete_crl_is_taken_from_beside_a_newer_delta() -> None:
+    delta = crl_of(CA, pki.NOW + timedelta(days=2), extensions=[(x509.DeltaCRLIndicator(3), True)])
+    assert read(delta, crl_of(CA)).last_update_utc == pki.NOW
+
+
+def by_hand(*parts: bytes) -> bytes:
+    """A CRL of CA with these parts behind thisUpdate."""
+    assert isinstance(CA.key, rsa.RSAPrivateKey)
+    algorithm = w.algorithm(w.SIGNATURES["sha256-rsa"], w.NULL)
+    tbs = w.seq(
+        w.integer(1), algorithm, CA.name.public_bytes(), w.tlv(0x17, b"260601000000Z"), *parts
+    )
+    signature = CA.key.sign(tbs, padding.PKCS1v15(), hashes.SHA256())
+    return w.seq(tbs, algorithm, w.tlv(3, b"\0", signature))
+
+
+def test_crl_with_extensions_that_cannot_be_read_is_refused() -> None:
+    number = w.seq(w.oid("2.5.29.20"), w.octets(w.integer(1)))
+    assert read(by_hand(w.tlv(0xA0, w.seq(number)))) is not None
+    with pytest.raises(DecodeError, match="has extensions that cannot be read"):
+        read(by_hand(w.tlv(0xA0, w.seq(number, number))))
+
+
+def test_crl_that_does_not_say_when_the_next_is_due_says_so() -> None:
+    (said,) = crl_notes(read(by_hand()), pki.NOW)
+    assert said == "the CRL does not say when the next one is due"
+
+
+def test_crl_of_a_certificate_that_may_not_sign_crls_is_refused() -> None:
+    mute = pki.root(key_usage=pki.usage("key_cert_sign", "digital_signature", "key_encipherment"))
+    with pytest.raises(SignatureError, match="whose key usage has no cRLSign") as caught:
+        read(crl_of(mute), ca=trusted(mute))
+    assert caught.value.signer.startswith("CN=Test Root CA")
+    with pytest.raises(SignatureError, match="not signed by the CA"):
+        read(crl_of(EC_CA), ca=trusted(mute))
+
+
+def test_complete_crl_of_today_leaves_nothing_to_say() -> None:
+    number = (x509.CRLNumber(7), False)
+    point = (x509.FreshestCRL([x509.DistributionPoint(URI, None, None, None)]), False)
+    assert notes(number, point) == []
+
+
+@pytest.mark.parametrize(
+    ("extension", "said"),
+    [
+        (part(only_contains_user_certs=True), "for end-entity certificates only"),
+        (part(only_contains_ca_certs=True), "for the certificates of CAs only"),
+        (part(full_name=URI), "one of a distribution point"),
+        (
+            part(full_name=URI, only_some_reasons=frozenset({x509.ReasonFlags.key_compromise})),
+            "only what was revoked for some of the reasons",
+        ),
+    ],
+)
+def test_crl_that_covers_a_part_is_given_and_says_so(
+    extension: tuple[x509.ExtensionType, bool], said: str
+) -> None:
+    assert said in notes(extension)[0]
+
+
+def test_crl_that_is_out_of_date_says_so() -> None:
+    assert notes(days=0.5) == []
+    assert "the next one was due 2026-06-02T00:00:00Z" in notes(days=1.5)[0]
+    assert "in the future" in notes(days=-0.5)[0]

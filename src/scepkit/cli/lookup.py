@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -111,8 +112,9 @@ def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  
     """Fetch the CRL that covers a certificate.
 
     Where a certificate names a CRL distribution point, fetching it from there is the better way
-    (RFC 8894 section 2.7). The CRL's signature is verified. `scepkit crl make` and `scepkit crl
-    show` are for who runs a CA.
+    (RFC 8894 section 2.7). The CRL's signature is verified, and it must be complete: a delta CRL is
+    refused. One that is out of date or covers only a part is written with a warning. `scepkit crl
+    make` and `scepkit crl show` are for who runs a CA.
     """
     number = None if serial is None else read_serial(serial)
     only_one_from_stdin(options)
@@ -120,6 +122,7 @@ def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from scepkit.cli.describe import crl_values
+    from scepkit.core.crl import crl_notes
 
     secret = Challenge(out, options)
     with open_client(out, url, options) as client:
@@ -131,7 +134,9 @@ def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  
         )
     binary = options["outform"] == "der"
     data = found.public_bytes(Encoding.DER if binary else Encoding.PEM)
-    out.document(data, options["out"], binary=binary, values={"crl": crl_values(found)})
+    # The client has said them on stderr.
+    values = {"crl": crl_values(found), "warnings": list(crl_notes(found, datetime.now(UTC)))}
+    out.document(data, options["out"], binary=binary, values=values)
 
 
 def _requester(out: Output, options: dict[str, Any]) -> Requester:
