@@ -90,6 +90,9 @@ class Backend:
     def gauges(self, now: datetime) -> Sequence[Gauge]:
         return ()
 
+    def cautions(self) -> Sequence[str]:
+        return ("it is a script",)
+
     def prepare(self, settings: Settings) -> None:
         check(settings)
         if settings.server.node == f"impossible-for-{os.getpid()}":

@@ -251,6 +251,12 @@ def test_ctrl_c_is_a_stop_too(tmp_path: Path) -> None:
         assert server.process.wait(20) == 0
 
 
+def test_what_is_to_be_thought_about_is_said_once_at_the_start(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.said("serving")
+        assert server.count('WARNING caution reason="it is a script"') == 1
+
+
 def test_a_configuration_that_cannot_be_read_is_no_start(tmp_path: Path) -> None:
     config = configure(tmp_path, server="thread = 5")
     found = subprocess.run(

@@ -44,6 +44,9 @@ class Backend(Protocol):
     def jobs(self) -> Sequence[Job]:
         """What is to be done without being asked, by one process of the machine."""
 
+    def cautions(self) -> Sequence[str]:
+        """What works, but perhaps not as it was meant."""
+
     def prepare(self, settings: Settings) -> None:
         """Be ready for other settings, keys and certificates.
 
@@ -108,6 +111,12 @@ class ScepBackend:
             Job("expire", 60.0, lambda now: jobs.expire_pending(service, now)),
             Job("heartbeat", 20.0, self._beat),
         )
+
+    def cautions(self) -> Sequence[str]:
+        """What works, but perhaps not as it was meant."""
+        from scepkit.server.cautions import cautions
+
+        return cautions(self._settings, self.service.deployment, self._started)
 
     def prepare(self, settings: Settings) -> None:
         """Be ready for other settings, keys and certificates."""

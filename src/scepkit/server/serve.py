@@ -78,7 +78,7 @@ def serve(
 
     def trial() -> None:
         make_ready(settings)
-        make_backend(settings).close()
+        _try_out(make_backend, settings)
 
     try:
         with contextlib.closing(listen(bind)) as listening:
@@ -88,6 +88,13 @@ def serve(
     finally:
         if bind.path:
             Path(bind.path).unlink(missing_ok=True)
+
+
+def _try_out(make_backend: MakeBackend, settings: Settings) -> None:
+    """Put everything together once, and say what may not be meant so."""
+    with contextlib.closing(make_backend(settings)) as backend:
+        for caution in backend.cautions():
+            log.warning("caution", extra=with_fields({"reason": caution}))
 
 
 @dataclass(slots=True)
@@ -187,7 +194,7 @@ class _Supervisor:
             report(error, _KEPT)
             self._reloaded("reload failed, see the log")
             return
-        if not tried(lambda: self.make_backend(settings).close(), _TRIAL, _KEPT):
+        if not tried(lambda: _try_out(self.make_backend, settings), _TRIAL, _KEPT):
             self._reloaded("reload failed, see the log")
             return
         for path in _changed(self.reload.settings, settings):

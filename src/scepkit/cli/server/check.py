@@ -37,12 +37,12 @@ def check_config(out: Output, /, config: str) -> None:
     from datetime import UTC, datetime
 
     from scepkit.cli.server.office import read_settings
-    from scepkit.server import examining
+    from scepkit.server.cautions import cautions
 
     settings = read_settings(out, config, keys=True)
     now = datetime.now(UTC)
     state, deployment = _put_together(settings, now)
-    found = examining.warnings(settings, deployment, now)
+    found = cautions(settings, deployment, now)
     values = {
         "config": config,
         "server": {

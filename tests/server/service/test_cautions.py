@@ -1,0 +1,98 @@
+"""What a configuration is warned of, which works all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding as Form
+
+from scepkit.server.cautions import cautions
+from scepkit.store import Store
+from tests import pki
+from tests.server.service.test_assembly import configured, files, started
+from tests.server.service.world import NOW
+
+BARE = "holds a private key that is not encrypted"
+PASSPHRASE = {"challenge_key": "p" * 32, "passphrase": "s" * 16}
+
+
+def said(store: Store, folder: Path, changes: dict[str, Any] | None = None) -> str:
+    settings = configured(folder, changes)
+    return "\n".join(cautions(settings, started(settings, store), NOW))
+
+
+def auth(**who: Any) -> dict[str, Any]:
+    return {"profile": {"default": {"auth": who}}}
+
+
+def test_a_private_key_that_is_not_encrypted_is_named(lite: Store, tmp_path: Path) -> None:
+    files(tmp_path, pki.root())
+    assert f"{tmp_path / 'ca.key'} {BARE}" in said(lite, tmp_path)
+
+
+def test_nothing_is_said_of_a_good_key_that_is_encrypted(lite: Store, tmp_path: Path) -> None:
+    files(tmp_path, pki.root())
+    encrypted = pki.key().private_bytes(
+        Form.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"s" * 16)
+    )
+    (tmp_path / "ca.key").write_bytes(encrypted)
+    (tmp_path / "ca.key").chmod(0o600)
+    assert said(lite, tmp_path, {"secrets": PASSPHRASE}) == ""
+
+
+def test_a_ca_key_that_is_too_short_is_named(lite: Store, tmp_path: Path) -> None:
+    files(tmp_path, pki.root("rsa1024"), "rsa1024")
+    assert "has 1024 bits only" in said(lite, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("http://mdm.example/scep", True),
+        ("https://mdm.example/scep", False),
+        ("http://127.0.0.1:9000/scep", False),
+        ("http://[::1]:9000/scep", False),
+        ("http://127.0.0.1.mdm.example/scep", True),
+    ],
+)
+def test_a_webhook_without_tls_is_named_unless_it_is_on_this_machine(
+    url: str, warned: bool, lite: Store, tmp_path: Path
+) -> None:
+    files(tmp_path, pki.root())
+    assert ("is asked without TLS" in said(lite, tmp_path, auth(webhook={"url": url}))) is warned
+
+
+def test_a_program_that_cannot_be_run_is_named(lite: Store, tmp_path: Path) -> None:
+    files(tmp_path, pki.root())
+    program = tmp_path / "decide"
+    changes = auth(program={"argv": [str(program)]})
+    assert "is not there, or this user may not run it" in said(lite, tmp_path, changes)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert str(program) not in said(lite, tmp_path, changes)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "warned"),
+    [
+        ("(a+)+", True),
+        ("([a-z]*)*x", True),
+        ("([a-z0-9]+-?[a-z]+){2,}", True),
+        (r"([a-z0-9-]+\.)+example\.com", False),
+        ("router[0-9]+", False),
+        (r"(a\+)+", False),
+    ],
+)
+def test_a_pattern_that_may_take_for_ever_is_named(
+    pattern: str, warned: bool, lite: Store, tmp_path: Path
+) -> None:
+    files(tmp_path, pki.root())
+    for table in (
+        {"subject": {"patterns": {"CN": pattern}}},
+        {"san": {"patterns": {"dns": pattern}}},
+    ):
+        found = said(lite, tmp_path, {"profile": {"default": table}})
+        assert ("keep the server busy for ever" in found) is warned
