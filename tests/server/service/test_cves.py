@@ -1,4 +1,4 @@
-"""The published weaknesses of other SCEP servers, each tried on this one (scep-protocol 4.4)."""
+"""The published weaknesses of other SCEP servers, each tried on this one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from scepkit.ca import AltNameRules, CertificateProfile
@@ -20,11 +21,13 @@ from scepkit.store.rows import milliseconds
 from tests import cms_writer as w
 from tests import pki
 from tests.server.service.odd_requests import enveloped, sent
+from tests.server.service.oracles import causes
 from tests.server.service.world import (
     CHALLENGED,
     DAY,
     NOW,
     World,
+    audited,
     certificate_of,
     count,
     refusal_of,
@@ -132,7 +135,27 @@ def test_cve_2022_26921_and_26923_no_request_names_a_windows_account(lite: Store
     assert not AltNameRules().requested_sid
 
 
-# CVE-2020-25659 and CVE-2023-50782 (Bleichenbacher in timing): test_oracles.py.
+@pytest.mark.parametrize(
+    "block", ["no PKCS#1 type", "no zero in PKCS#1", "all zero", "a key too short"]
+)
+def test_cve_2020_25659_and_2023_50782_a_bad_padding_is_like_any_other_content(
+    lite: Store, block: str
+) -> None:
+    """And bc-java 1528: Bleichenbacher's oracle; `test_oracles` has the times."""
+    world = World.made(lite)
+    make = causes(world.device())
+    bad, content = (refusal_of(world.ask(make[one]())) for one in (block, "first block"))
+    assert bad == content
+    reasons = {row["failInfo"] for _, row in audited(lite)[1:]}
+    assert reasons == {"badMessageCheck"}
+
+
+def test_cve_2020_25659_and_2023_50782_openssl_tells_nothing_about_a_padding() -> None:
+    """Since OpenSSL 3.2 a bad padding gives content by chance instead of an error."""
+    key = pki.rsa_key("rsa2048-a")
+    for number in range(50):
+        ciphertext = (number + 2).to_bytes(256, "big")
+        assert isinstance(key.decrypt(ciphertext, padding.PKCS1v15()), bytes)
 
 
 def test_mkcertweb_no_challenge_configured_is_not_no_challenge_needed(lite: Store) -> None:
@@ -141,9 +164,26 @@ def test_mkcertweb_no_challenge_configured_is_not_no_challenge_needed(lite: Stor
         assert refusal_of(world.ask(world.device().enrol(challenge)))[0] is BAD_REQUEST
 
 
-def test_ucm_an_expired_signer_a_foreign_eku_and_a_ca_request_get_nothing(lite: Store) -> None:
-    """Commits 0713858a, b9b15018, baa29050 and 61b9975d of another Python server."""
+# Commits 0713858a, b9b15018, baa29050 and 61b9975d of another Python server.
+
+
+def test_ucm_0713858a_an_empty_challenge_is_none(lite: Store) -> None:
+    world = World.made(lite)
+    for challenge in (None, "", " ", "\0"):
+        assert refusal_of(world.ask(world.device().enrol(challenge)))[0] is BAD_REQUEST
+
+
+def test_ucm_b9b15018_an_expired_certificate_renews_nothing(lite: Store) -> None:
     world = World.made(lite, RENEWING)
+    device = world.device()
+    device = device.issued(world.ask(device.enrol(world.mint())))
+    world.now = NOW + 366 * DAY
+    reply = world.ask(device.renew("rsa3072", transaction_id="r"))
+    assert refusal_of(reply)[0] is BAD_REQUEST
+
+
+def test_ucm_baa29050_a_request_for_a_ca_or_a_foreign_usage_gets_neither(lite: Store) -> None:
+    world = World.made(lite)
     device = world.device()
     csr = device.csr(
         world.mint(),
@@ -152,13 +192,18 @@ def test_ucm_an_expired_signer_a_foreign_eku_and_a_ca_request_get_nothing(lite: 
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False),
         ],
     )
-    device = device.issued(world.ask(device.enrol(csr=csr)))
-    assert device.certificate is not None
-    found = {one.oid: one.value for one in device.certificate.extensions}
+    certificate = certificate_of(world.ask(device.enrol(csr=csr)))
+    found = {one.oid: one.value for one in certificate.extensions}
     assert found[x509.BasicConstraints.oid] == x509.BasicConstraints(False, None)
-    world.now = NOW + 366 * DAY
-    reply = world.ask(device.renew("rsa3072", transaction_id="r"))
-    assert refusal_of(reply)[0] is BAD_REQUEST
+    usage = found[x509.ExtendedKeyUsage.oid]
+    assert ExtendedKeyUsageOID.OCSP_SIGNING not in usage
+
+
+def test_ucm_61b9975d_a_request_for_a_weak_key_gets_nothing(lite: Store) -> None:
+    world = World.made(lite)
+    reply = world.ask(world.device(key="rsa1024").enrol(world.mint()))
+    assert refusal_of(reply)[0] in {BAD_REQUEST, FailInfo.BAD_ALG}
+    assert count(lite, "certificate") == 0
 
 
 def test_openxpki_a_certificate_without_a_chain_to_us_is_no_signer(lite: Store) -> None:
