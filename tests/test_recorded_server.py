@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 import scepkit.client
+import scepkit.service
 from scepkit.client import Client
 from scepkit.core import http, messages
 from scepkit.core.algorithms import Cipher, Digest
@@ -92,7 +93,8 @@ class Replay:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._monkeypatch = monkeypatch
-        monkeypatch.setattr(scepkit.client, "utc_now", lambda: RECORDED)
+        for module in (scepkit.client, scepkit.service):
+            monkeypatch.setattr(module, "utc_now", lambda: RECORDED)
 
     def __call__(self, name: str) -> tuple[Client, RecordedServer, Conversation]:
         conversation = vectors.conversation(name)

@@ -15,7 +15,16 @@ from typing import TypeVar
 
 from cryptography import x509
 
-from scepkit.client import (
+from scepkit.core import flows
+from scepkit.core.ca_certificates import CaCertificates
+from scepkit.core.capabilities import Capabilities
+from scepkit.core.certificates import PrivateKey
+from scepkit.core.enrolment import EnrolmentResult, Pending, PollPolicy, Requester
+from scepkit.core.flows import Flow, KnownCa, Preferences, Started, VerifyCa, Wait
+from scepkit.core.http import HttpRequest
+from scepkit.core.trust import CaOffer, CaVerifier
+from scepkit.errors import InputError, TransportError
+from scepkit.service import (
     Done,
     OnStarted,
     OnWait,
@@ -28,15 +37,6 @@ from scepkit.client import (
     request_for,
     utc_now,
 )
-from scepkit.core import flows
-from scepkit.core.ca_certificates import CaCertificates
-from scepkit.core.capabilities import Capabilities
-from scepkit.core.certificates import PrivateKey
-from scepkit.core.enrolment import EnrolmentResult, Pending, PollPolicy, Requester
-from scepkit.core.flows import Flow, KnownCa, Preferences, Started, VerifyCa, Wait
-from scepkit.core.http import HttpRequest
-from scepkit.core.trust import CaOffer, CaVerifier
-from scepkit.errors import InputError, TransportError
 from scepkit.transport import AsyncTransport, HttpOptions, HttpTransport, ThreadedTransport
 
 T = TypeVar("T")

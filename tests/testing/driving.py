@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 import scepkit
 from scepkit import Client, Issued, Pending, PollPolicy, Requester
-from scepkit.client import default_requester, parsed_csr
+from scepkit.service import default_requester, parsed_csr
 from scepkit.testing import TestCa
 from tests import pki
 

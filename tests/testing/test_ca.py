@@ -21,12 +21,12 @@ from scepkit import (
     Requester,
     RequestRejectedError,
 )
-from scepkit.client import default_requester, parsed_csr
 from scepkit.core import http, messages
 from scepkit.core.capabilities import Capability
 from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE, parse_endpoint
 from scepkit.core.messages import MessageType, PkiStatus
 from scepkit.errors import InputError, NotSupportedError, TrustError
+from scepkit.service import default_requester, parsed_csr
 from scepkit.testing import Policy, TestCa
 from tests import pki
 from tests.testing.driving import (

@@ -20,8 +20,9 @@ from scepkit.core.enrolment import EnrolmentResult, Issued, Pending, Rejected
 from scepkit.errors import FailInfo, TransportError
 
 if TYPE_CHECKING:
-    from scepkit.client import Client, OnStarted
+    from scepkit.client import Client
     from scepkit.core.certificates import PrivateKey
+    from scepkit.service import OnStarted
 
 _HINTS = {
     FailInfo.BAD_REQUEST: "most often a wrong or missing challenge (--challenge-file), or a name "

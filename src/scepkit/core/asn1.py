@@ -14,6 +14,9 @@ standard.
 Rules of this file: the reader takes DER and nothing else (definite and minimal lengths, no bytes
 left over, no tag that was not declared); it does not call itself, so that no nesting can hurt it;
 it knows of structures only, and what they *mean* is said in `cms`, `envelope` and `messages`.
+
+It is long, and whole: a quarter of it is the declarations, and whoever changes what the reader takes
+has to look at what the writer makes.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ Rules of this file:
 * Exactly one signer, and only its *signed* attributes count (A16, A17).
 * What is written is DER with sorted attributes, `rsaEncryption` as the signature algorithm of RSA
   (strongSwan 5.9 reads nothing else) and one certificate first: the signer's.
+
+Signing and verifying stay in one file, because each is only right beside the other.
 """
 
 from __future__ import annotations
