@@ -27,6 +27,8 @@ from tests.interop.clients.client import (
 )
 
 _PACKAGE = "certmonger"
+#: Where the helper is in the package.
+HELPER = "usr/lib/certmonger/scep-submit"
 #: Folders that the daemon wants, by the environment variable that names them.
 _FOLDERS = {
     "CERTMONGER_REQUESTS_DIR": "requests",
@@ -67,12 +69,12 @@ class Certmonger:
     def enrol(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Obtain a certificate; it takes no options."""
         assert options == ITS_OWN
-        return _outcome(device, _converse(device, self._add(endpoint), _request(device)))
+        return _outcome(device, self.converse(device, self._add(endpoint), _request(device)))
 
     def renew(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Renew with a new key, at the CA that it knows by now."""
         assert options == ITS_OWN
-        return _outcome(device, _converse(device, _getcert("rekey", "-w", "-i", "device")))
+        return _outcome(device, self.converse(device, _getcert("rekey", "-w", "-i", "device")))
 
     def poll(
         self,
@@ -83,22 +85,41 @@ class Certmonger:
     ) -> Outcome:
         """Ask, and let the daemon ask again when it is started the next time."""
         assert options == ITS_OWN
-        said = _converse(device, self._add(endpoint), _request(device))
+        said = self.converse(device, self._add(endpoint), _request(device))
         assert _status(said) == "CA_WORKING", said
         decide()
         # Started again it waits for minutes first; `refresh` is to do it now, and does not wait.
         refresh = _getcert("refresh", "-i", "device")
         status = _getcert("status", "-i", "device")
         until = f"while {status}; [ $? = {_WORKING} ]; do sleep 0.1; done"
-        return _outcome(device, _converse(device, refresh, until))
+        return _outcome(device, self.converse(device, refresh, until))
 
     def resubmit(self, device: Device) -> Outcome:
         """Renew with the same key, as the daemon does by itself when the certificate gets old."""
-        return _outcome(device, _converse(device, _getcert("resubmit", "-w", "-i", "device")))
+        return _outcome(device, self.converse(device, _getcert("resubmit", "-w", "-i", "device")))
+
+    def converse(self, device: Device, *commands: str) -> str:
+        """Run the daemon for the length of some commands; what these say."""
+        for name in _FOLDERS.values():
+            (device.folder / name).mkdir(exist_ok=True)
+        said = device.folder / "said"
+        script = device.folder / "script"
+        first, last = f"exec > {shlex.quote(str(said))} 2>&1", _getcert("list")
+        script.write_text("\n".join([first, *commands, last, ""]))
+        done = foreign.attempt(
+            [
+                *(_program("certmonger"), "-L", "-P", device.folder / "socket", "-n", "-d", "2"),
+                *("-c", shlex.join(["/bin/sh", str(script)])),
+            ],
+            folder=device.folder,
+            environment=_environment(device),
+        )
+        assert said.exists(), done.stdout
+        return said.read_text()
 
     def _add(self, endpoint: Endpoint) -> str:
         """What `getcert add-scep-ca` does, for a helper that may be elsewhere."""
-        helper = foreign.file("usr/lib/certmonger/scep-submit", _PACKAGE)
+        helper = foreign.file(HELPER, _PACKAGE)
         words = [str(helper), "-u", endpoint.url]
         if endpoint.ra_file is None and not self.finds_ca:
             words += ["-N", str(endpoint.ca_file), "-r", str(endpoint.ca_file)]
@@ -125,26 +146,6 @@ def _request(device: Device) -> str:
 def _environment(device: Device) -> Mapping[str, str]:
     found = {variable: str(device.folder / name) for variable, name in _FOLDERS.items()}
     return {**found, "CERTMONGER_SYSTEM_LOCK_FILE": str(device.folder / "lock")}
-
-
-def _converse(device: Device, *commands: str) -> str:
-    """Run the daemon for the length of some commands; what these say."""
-    for name in _FOLDERS.values():
-        (device.folder / name).mkdir(exist_ok=True)
-    said = device.folder / "said"
-    script = device.folder / "script"
-    first, last = f"exec > {shlex.quote(str(said))} 2>&1", _getcert("list", "-i", "device")
-    script.write_text("\n".join([first, *commands, last, ""]))
-    done = foreign.attempt(
-        [
-            *(_program("certmonger"), "-L", "-P", device.folder / "socket", "-n", "-d", "2"),
-            *("-c", shlex.join(["/bin/sh", str(script)])),
-        ],
-        folder=device.folder,
-        environment=_environment(device),
-    )
-    assert said.exists(), done.stdout
-    return said.read_text()
 
 
 def _status(said: str) -> str:

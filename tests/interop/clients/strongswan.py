@@ -54,12 +54,12 @@ class StrongSwan:
 
     def version(self) -> str:
         """The first line of the help."""
-        said = foreign.attempt([_program(), "--help"], environment=_environment()).stdout
+        said = foreign.attempt([_program(), "--help"], environment=self.environment()).stdout
         return next(line for line in said.splitlines() if line.startswith("strongSwan"))
 
     def enrol(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
         """Obtain a certificate."""
-        with _start(endpoint, device, options) as asking:
+        with self._start(endpoint, device, options) as asking:
             return _finish(device, asking)
 
     def renew(self, endpoint: Endpoint, device: Device, options: Options = ITS_OWN) -> Outcome:
@@ -71,7 +71,7 @@ class StrongSwan:
         more = ("--cert", old[0], "--key", old[1])
         if self.renewal_via_pkcs_req:
             _settings(device).write_text("pki { scep { renewal_via_pkcs_req = yes } }\n")
-        with _start(endpoint, device, options, *more) as asking:
+        with self._start(endpoint, device, options, *more) as asking:
             return _finish(device, asking)
 
     def poll(
@@ -82,7 +82,7 @@ class StrongSwan:
         options: Options = ITS_OWN,
     ) -> Outcome:
         """Ask; it polls by itself."""
-        with _start(endpoint, device, options) as asking:
+        with self._start(endpoint, device, options) as asking:
             try:
                 decide()
             except BaseException:
@@ -90,57 +90,56 @@ class StrongSwan:
                 raise
             return _finish(device, asking)
 
+    def environment(self) -> Mapping[str, str]:
+        """What loads its HTTP fetcher."""
+        fetcher = foreign.file(_FETCHER, "libstrongswan-extra-plugins")
+        return {"LD_PRELOAD": str(fetcher)} if fetcher.is_relative_to(foreign.UNPACKED) else {}
+
     def ca_certificates(self, endpoint: Endpoint, folder: Path) -> None:
         """Write ca.pem, and ra.pem if there is an RA."""
         files = ("--caout", folder / "ca.pem", "--raout", folder / "ra.pem", "--outform", "pem")
         done = foreign.attempt(
-            [_program(), "--scepca", "--url", endpoint.url, *files], environment=_environment()
+            [_program(), "--scepca", "--url", endpoint.url, *files], environment=self.environment()
         )
         assert done.returncode == 0, done.stdout
+
+    def _start(
+        self, endpoint: Endpoint, device: Device, options: Options, *more: str | Path
+    ) -> subprocess.Popen[str]:
+        command = [
+            *(_program(), "--scep", "--url", endpoint.url, "--in", device.key_file),
+            *("--dn", f"O=Acme, CN={device.name}", "--outform", "pem"),
+            *("--cacert-enc", endpoint.recipient_file, "--cacert-sig", endpoint.recipient_file),
+            *("--cacert", endpoint.ca_file),
+            *("--interval", str(_INTERVAL), "--maxpolltime", str(int(foreign.TIMEOUT))),
+            *more,
+        ]
+        if device.challenge:
+            command += ["--password", device.challenge]
+        if options.cipher is not None:
+            command += ["--cipher", _CIPHERS[options.cipher]]
+        if options.digest is not None:
+            command += ["--digest", options.digest.value]
+        _settings(device).touch()
+        # The certificate is what it writes to stdout.
+        with device.certificate_file.open("wb") as written:
+            return subprocess.Popen(
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **self.environment(), "STRONGSWAN_CONF": str(_settings(device))},
+                text=True,
+            )
 
 
 def _program() -> str:
     return foreign.program("pki", "strongswan-pki")
 
 
-def _environment() -> Mapping[str, str]:
-    fetcher = foreign.file(_FETCHER, "libstrongswan-extra-plugins")
-    return {"LD_PRELOAD": str(fetcher)} if fetcher.is_relative_to(foreign.UNPACKED) else {}
-
-
 def _settings(device: Device) -> Path:
     """Its configuration for this device; an empty one is all defaults."""
     return device.folder / "strongswan.conf"
-
-
-def _start(
-    endpoint: Endpoint, device: Device, options: Options, *more: str | Path
-) -> subprocess.Popen[str]:
-    command = [
-        *(_program(), "--scep", "--url", endpoint.url, "--in", device.key_file),
-        *("--dn", f"O=Acme, CN={device.name}", "--outform", "pem"),
-        *("--cacert-enc", endpoint.recipient_file, "--cacert-sig", endpoint.recipient_file),
-        *("--cacert", endpoint.ca_file),
-        *("--interval", str(_INTERVAL), "--maxpolltime", str(int(foreign.TIMEOUT))),
-        *more,
-    ]
-    if device.challenge:
-        command += ["--password", device.challenge]
-    if options.cipher is not None:
-        command += ["--cipher", _CIPHERS[options.cipher]]
-    if options.digest is not None:
-        command += ["--digest", options.digest.value]
-    _settings(device).touch()
-    # The certificate is what it writes to stdout.
-    with device.certificate_file.open("wb") as written:
-        return subprocess.Popen(
-            list(map(str, command)),
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **_environment(), "STRONGSWAN_CONF": str(_settings(device))},
-            text=True,
-        )
 
 
 def _finish(device: Device, asking: subprocess.Popen[str]) -> Outcome:
