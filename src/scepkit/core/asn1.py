@@ -15,7 +15,7 @@ Rules of this file: the reader takes DER and nothing else (definite and minimal 
 left over, no tag that was not declared); it does not call itself, so that no nesting can hurt it;
 it knows of structures only, and what they *mean* is said in `cms`, `envelope` and `messages`.
 
-It is long, and whole: a quarter of it is the declarations, and whoever changes what the reader takes
+It is long, and whole: a quarter of it is declarations, and whoever changes what the reader takes
 has to look at what the writer makes.
 """
 
