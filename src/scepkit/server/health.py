@@ -121,7 +121,7 @@ def _key_faults(deployment: Deployment, now: datetime) -> Iterator[str]:
         if not_after <= now:
             yield f"an RA certificate of the profile {name} has expired"
     for name, profile in deployment.profiles.items():
-        if not profile.roles.tokens_answer():
+        if not (profile.roles.tokens_answer() and profile.roles.tokens_sign()):
             yield f"a key of the profile {name} does not answer"
 
 

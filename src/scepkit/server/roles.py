@@ -158,6 +158,11 @@ class CaRoles:
         keys = [one.key.key for one in self.openers]
         return all(tokens.can_decrypt(key) for key in keys if isinstance(key, tokens.GuardedKey))
 
+    def tokens_sign(self) -> bool:
+        """Whether the keys that sign answers and live in tokens can be used now."""
+        keys = {id(one.key): one.key for one in (self.signer, *(x.signer for x in self.openers))}
+        return all(tokens.can_sign(key) for key in keys.values() if tokens.is_in_token(key))
+
 
 def make_roles(
     authority: Authority,

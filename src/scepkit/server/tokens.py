@@ -21,9 +21,14 @@ _UNUSABLE_BYTES = 48
 _PROBE = b"is the token there?"
 
 
+def is_in_token(key: PrivateKey) -> bool:
+    """Whether somebody else than OpenSSL has the key."""
+    return not type(key).__module__.startswith("cryptography.")
+
+
 def guarded(key: PrivateKey) -> PrivateKey:
     """The key itself if OpenSSL has it, else one whose `decrypt` does not raise."""
-    if not isinstance(key, rsa.RSAPrivateKey) or type(key).__module__.startswith("cryptography."):
+    if not isinstance(key, rsa.RSAPrivateKey) or not is_in_token(key):
         return key
     return key if isinstance(key, GuardedKey) else GuardedKey(key)
 
