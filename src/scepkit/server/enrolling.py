@@ -340,7 +340,7 @@ class _T1:
 
     def _check_room(self, tx: Tx) -> None:
         if isinstance(self.decision, Hold):
-            waiting = operations.waiting(tx).count
+            waiting = operations.waiting(tx, self.case.profile.name).count
             if waiting > self.case.profile.max_pending:
                 raise QueueFull
 

@@ -83,9 +83,13 @@ class Waiting:
     oldest: int | None
 
 
-def waiting(tx: Tx) -> Waiting:
-    """The queue of pending operations in two numbers."""
-    row = tx.one("SELECT count(*), min(created_at) FROM operation WHERE state = 'pending'")
+def waiting(tx: Tx, profile: str | None = None) -> Waiting:
+    """The queue of pending operations in two numbers; of one profile, or of all."""
+    query = "SELECT count(*), min(created_at) FROM operation WHERE state = 'pending'"
+    if profile is None:
+        row = tx.one(query)
+    else:
+        row = tx.one(f"{query} AND profile = :profile", {"profile": profile})
     return Waiting(*row) if row else Waiting(0, None)
 
 

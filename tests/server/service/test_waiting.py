@@ -13,6 +13,7 @@ from scepkit.errors import FailInfo, InputError
 from scepkit.server import admin, jobs, polling, standing
 from scepkit.server.auth_challenge import ChallengePolicy
 from scepkit.server.gate import WRONG_CHALLENGE, Authorisers
+from scepkit.server.replies import Context
 from scepkit.server.settings import Settings, settings_of
 from scepkit.store import Store
 from tests import pki
@@ -132,6 +133,18 @@ def test_the_queue_has_an_end(lite: Store) -> None:
     reply = world.post(world.device("d2").enrol(transaction_id="2").body)
     assert (reply.status, reply.headers) == (503, (("Retry-After", "600"),))
     assert count(lite, "operation") == 2
+
+
+def test_a_full_queue_of_one_profile_holds_up_no_other(lite: Store) -> None:
+    world = World.made(lite, MANUAL, max_pending=1)
+    deployment = world.service.deployment
+    other = replace(deployment.profiles["default"], name="other")
+    world.service.deployment = replace(deployment, profiles={**deployment.profiles, "other": other})
+    first, second = (world.device(name).enrol(transaction_id=name).body for name in ("a", "b"))
+    context = Context(NOW, "192.0.2.1", "POST")
+    assert world.service.pki_operation("other", first, context).status == 200
+    assert world.service.pki_operation("other", second, context).status == 503
+    assert world.service.pki_operation("default", second, context).status == 200
 
 
 # ------------------------------------------------------------------ approval of what is allowed
