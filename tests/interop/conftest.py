@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 
 from tests.interop.authority import MODES, Authority, Mode, authorities
+from tests.interop.jscep_peer import Jscep, jscep
 
 
 @pytest.fixture(scope="package", name="authorities")
@@ -22,3 +23,10 @@ def running_authorities(
 def authority(request: pytest.FixtureRequest, authorities: Mapping[Mode, Authority]) -> Authority:
     """Each of the servers."""
     return authorities[request.param]
+
+
+@pytest.fixture(scope="package")
+def jvm() -> Iterator[Jscep]:
+    """A JVM with jscep in it, which takes longer to start than to enrol."""
+    with jscep() as running:
+        yield running
