@@ -21,7 +21,7 @@ import pytest
 
 from scepkit.errors import StoreError, StoreUnavailable
 from scepkit.store import Rollback, Store, Tx, audit, challenges, groups, open_store, sqlite
-from scepkit.store.sqlite import SqliteDriver
+from scepkit.store.sqlite import READER_CACHE, WRITER_CACHE, SqliteDriver
 from tests.store.enrolling import (
     NOW,
     a_ca,
@@ -435,6 +435,17 @@ def test_durability_is_what_it_should_be(store: Store) -> None:
         for name in ("journal_mode", "synchronous", "foreign_keys")
     }
     assert settings == {"journal_mode": ("wal",), "synchronous": (2,), "foreign_keys": (1,)}
+
+
+def test_memory_that_connections_keep_is_small(store: Store) -> None:
+    """A server has one that writes and one for each of its threads that reads."""
+    driver = store.driver
+    assert isinstance(driver, SqliteDriver)
+    ((writing,),) = store.write(lambda tx: tx.all("PRAGMA cache_size"))
+    ((reading,),) = store.read(lambda tx: tx.all("PRAGMA cache_size"))
+    assert (writing, reading) == (-WRITER_CACHE, -READER_CACHE)
+    threads = 8 + 3
+    assert WRITER_CACHE + threads * READER_CACHE < 50_000
 
 
 def test_other_processes_write_to_the_same_file(store: Store, path: Path) -> None:

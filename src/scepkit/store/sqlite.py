@@ -32,12 +32,16 @@ _AGAIN = 0.000_25
 #: Pages (4 KiB each) in the write-ahead log before they are copied into the file.
 CHECKPOINT_PAGES = 4000
 
+#: KiB of the file that a connection keeps in memory.  There is one that writes, which changes the
+#: same inner pages of the indexes again and again, and as many that read as requests are worked at
+#: once: what these need is in the system's cache, which all processes share.
+WRITER_CACHE, READER_CACHE = 20_000, 2_000
+
 _PRAGMAS = f"""
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};
     PRAGMA journal_size_limit = {4 * 4096 * CHECKPOINT_PAGES};
-    PRAGMA cache_size = -32000;
     PRAGMA temp_store = MEMORY;
 """
 
@@ -165,6 +169,7 @@ class SqliteDriver:
 
     def _open_writer(self) -> SqliteTx:
         tx = self._connect()
+        tx.run(f"PRAGMA cache_size = -{WRITER_CACHE}")
         tx.run("PRAGMA busy_timeout = 0")  # `_begin` waits, and nothing else has to
         self._turnstile = Turnstile(self.path.with_name(f"{self.path.name}-queue"))
         self._writer = tx
@@ -216,6 +221,7 @@ class SqliteDriver:
                 return self._readers.pop()
         try:
             tx = self._connect()
+            tx.run(f"PRAGMA cache_size = -{READER_CACHE}")
             tx.run("PRAGMA query_only = ON")
         except sqlite3.Error as problem:
             raise _told(problem) from problem
