@@ -121,6 +121,8 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "revoked certificates": lambda tx: certificates.revoked(tx, 1, not_after_from=NOW),
     "expiring certificates": lambda tx: certificates.expiring(tx, since=NOW, before=NOW + DAY),
     "certificates by subject": lambda tx: certificates.by_subject(tx, "CN=router"),
+    "page of revoked certificates": lambda tx: certificates.search(tx, state="revoked"),
+    "page of a CA's revoked ones": lambda tx: certificates.search(tx, state="revoked", ca_id=1),
     "publish a CRL": lambda tx: crls.put(tx, Crl(1, 1, NOW, NOW, 0, b"")),
     "newest CRL": lambda tx: crls.newest(tx, 1),
     "active CA": lambda tx: cas.active(tx, "main"),

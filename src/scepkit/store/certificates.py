@@ -257,8 +257,9 @@ def by_subject(
     start, number = (folded(after[0]), after[1]) if after else (folded(prefix), -1)
     return _all(
         tx,
-        f"{_SELECT} WHERE (lower(subject), id) > (:start, :number) AND lower(subject) <= :end"
-        " ORDER BY lower(subject), id LIMIT :limit",
+        # SQLite takes the first comparison alone for the beginning of the range.
+        f"{_SELECT} WHERE lower(subject) >= :start AND (lower(subject), id) > (:start, :number)"
+        " AND lower(subject) <= :end ORDER BY lower(subject), id LIMIT :limit",
         {"start": start, "number": number, "end": after_all(folded(prefix)), "limit": limit},
     )
 
@@ -279,7 +280,8 @@ def search(
     letters in any case.  The rows are read until a page is full.
     """
     conditions = {
-        "state = :state": state,
+        # A constant, as the index of revoked certificates is for that one state.
+        "state = 'revoked'" if state == "revoked" else "state = :state": state,
         "ca_id = :ca_id": ca_id,
         "profile = :profile": profile,
         "id < :before": before,

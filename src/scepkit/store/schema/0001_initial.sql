@@ -113,6 +113,7 @@ CREATE TABLE certificate (
 CREATE INDEX certificate_subject ON certificate (lower(subject), id);
 CREATE INDEX certificate_expiry ON certificate (not_after, id) WHERE state = 'issued';
 CREATE INDEX certificate_revoked ON certificate (ca_id, id) WHERE state = 'revoked';
+CREATE INDEX certificate_revoked_by_any ON certificate (id) WHERE state = 'revoked';
 
 CREATE TABLE crl (
     ca_id INTEGER NOT NULL REFERENCES ca (id),
