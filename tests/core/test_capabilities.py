@@ -80,6 +80,11 @@ def test_a_web_page_means_no_capability() -> None:
     assert parse_capabilities(page) == Capabilities(source="html")
 
 
+def test_the_title_of_a_web_page_is_kept() -> None:
+    page = b"<html><head><title>Log in</title></head>AES</html>"
+    assert parse_capabilities(page) == Capabilities(source="html", title="Log in")
+
+
 def test_only_the_first_4096_bytes_are_read_and_no_cut_word() -> None:
     body = b"AES\n" + b"x" * 4084 + b"\nSHA-1" + b"999\nSHA-512\n"
     capabilities = parse_capabilities(body)

@@ -33,7 +33,8 @@ from tests.docs_runner.site import Site, first_serial, made_fingerprint
 SHOWN_FINGERPRINT = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
 #: The same for the next CA, and for an RA.
 SHOWN_NEXT = "486ea46224d1bb4fb680f34f7c9ad96a8f24ec88be73ea8e5a6c65260e9cb8a7"
-#: The serial number of the first certificate that the page's own server issued.
+#: The serial number of the first certificate that the page's own server issued, or of the newest
+#: that the CA behind every host has issued.
 SHOWN_SERIAL = "5f1c7d0e3a9b42d68c0e91f7a4b35d2e8f60c1a9"
 #: The proxy that pages about proxies name.
 SHOWN_PROXY = "squid.example.test:3128"
@@ -101,6 +102,8 @@ class World:
         values += [(_with_colons(shown), _with_colons(real)) for shown, real in values]
         if own is not None and (serial := first_serial(self.directory)) is not None:
             values.append((SHOWN_SERIAL, serial))
+        elif own is None and self.ca.issued:
+            values.append((SHOWN_SERIAL, f"{self.ca.issued[-1].serial_number:x}"))
         if self.network is not None:
             values.append((SHOWN_PROXY, self.network.authority))
         return values

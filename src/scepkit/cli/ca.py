@@ -78,7 +78,7 @@ def ca(out: Output, /, url: str, profile: str | None, **options: Any) -> None:  
     if not trusted:
         out.warn("not verified; compare a fingerprint with one from the CA's operator")
     if options["out"] is not None:
-        _write(out, options["out"], certificates)
+        _write(out, options["out"], certificates, verified=trusted)
     if options["out"] != STDIO:
         out.result(values, lambda: _text(values))
 
@@ -161,7 +161,7 @@ def _lines(values: dict[str, Any], ignored: str) -> list[tuple[str, str]]:
     ]
 
 
-def _write(out: Output, path: str, certificates: list[x509.Certificate]) -> None:
+def _write(out: Output, path: str, certificates: list[x509.Certificate], *, verified: bool) -> None:
     from scepkit.cli.describe import pem_bundle
 
     if path == STDIO:
@@ -170,4 +170,4 @@ def _write(out: Output, path: str, certificates: list[x509.Certificate]) -> None
     from scepkit.keys import write_file
 
     write_file(path, pem_bundle(certificates), force=True)
-    out.note(f"wrote {path}")
+    out.note(f"wrote {path}" if verified else f"wrote {path}, unverified")

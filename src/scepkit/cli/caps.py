@@ -11,6 +11,7 @@ from scepkit.cli.connect import open_client, trust_nobody
 from scepkit.cli.options import http_options, profile_option
 from scepkit.cli.output import Output, fields
 from scepkit.cli.passwords import only_one_from_stdin
+from scepkit.errors import DecodeError
 
 if TYPE_CHECKING:
     from scepkit.core.capabilities import Capabilities
@@ -22,7 +23,6 @@ scepkit caps http://ndes.example.com/certsrv/mscep/mscep.dll --json
 
 _NOTHING = {
     "none": "the server announced nothing",
-    "html": "the server answered with a web page, which announces nothing",
     "http-error": "the server answered with an HTTP error, which announces nothing",
     "closed": "the server closed the connection, which announces nothing",
 }
@@ -37,15 +37,28 @@ def caps(out: Output, /, url: str, profile: str | None, **options: Any) -> None:
 
     Asks the SCEP server at URL for its capabilities (GetCACaps) and shows the words it announces,
     words scepkit does not know, and which algorithms and which HTTP method scepkit would use with
-    it. Nobody signs this answer, so it needs no trust and earns none.
+    it. Nobody signs this answer, so it needs no trust and earns none. A web page in its place is a
+    failure: most often the URL is wrong.
     """
     only_one_from_stdin(options)
     with open_client(out, url, options, trust=trust_nobody) as client:
         found = client.get_capabilities(profile)
         values = _values(found, client.url, force_get=options["force_get"])
+    if found.source == "html":
+        raise _web_page(found.title)
     if found.source in _NOTHING:
         out.note(_NOTHING[found.source])
     out.result(values, lambda: fields(_lines(values)))
+
+
+def _web_page(title: str) -> DecodeError:
+    return DecodeError(
+        f"the server answered GetCACaps with the HTML page {title!r}, expected a list of words",
+        title=title,
+        hint="check the path of the URL (NDES: /certsrv/mscep/mscep.dll), and whether a proxy or a "
+        "login page stands in between; where `scepkit ca` finds a CA all the same, enrol takes the "
+        "least that is safe: 3DES, SHA-1 and GET",
+    )
 
 
 def _values(found: Capabilities, url: str, *, force_get: bool) -> dict[str, Any]:

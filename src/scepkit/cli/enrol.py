@@ -72,8 +72,8 @@ def enrol(out: Output, /, url: str, directory: str, **options: Any) -> int:  # f
 
     The key is made here unless --key gives one, and is on the disk before the request leaves. A
     key.pem in DIR without a cert.pem is from an attempt that failed: it is used again, so the same
-    command can be repeated until it succeeds. Where there is a cert.pem, nothing is done without
-    --force.
+    command can be repeated until it succeeds. Where there is a cert.pem that is what is asked for,
+    there is nothing to do; any other is an error, unless --force says to replace it.
 
     When the CA wants to decide first, DIR gets a pending.json and the exit code is 3; `scepkit
     poll DIR/pending.json` asks again.

@@ -46,8 +46,20 @@ def _enrol(
     options: Options,
 ) -> ExitCode:
     pending_path = os.path.join(directory, "pending.json")
-    destination = _destination(directory, pending_path, options)
     passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
+    destination = _destination(directory, options)
+    if not options["force"]:
+        _refuse_pending(pending_path)
+        if os.path.lexists(destination.certificate):
+            from scepkit.cli.present import nothing_to_do
+
+            return nothing_to_do(out, destination, wanted, passwords, options)
+        if options["p12"] is not None and os.path.lexists(options["p12"]):
+            raise Unfit(
+                f"{options['p12']} exists and is not overwritten",
+                hint="name another file, or use --force",
+                path=options["p12"],
+            )
     p12_password = read_p12_password(out, options["p12_password_file"]) if options["p12"] else None
     key, is_new = _key(out, destination, passwords, options)
     requester: Requester | None = None
@@ -88,32 +100,17 @@ def _enrol(
     )
 
 
-def _destination(directory: str, pending_path: str, options: Options) -> Destination:
-    """Where everything goes, if there is room for it."""
+def _destination(directory: str, options: Options) -> Destination:
+    """Where everything goes."""
     own_key = os.path.join(directory, "key.pem")
     certificate = os.path.join(directory, "cert.pem")
-    force = options["force"]
     swap.finish(certificate)
-    if not force:
-        _refuse_pending(pending_path)
-        if os.path.lexists(certificate):
-            raise Unfit(
-                f"{certificate} exists: this is done",
-                hint="scepkit renew renews it; another --dir leaves it alone; --force replaces it",
-                path=certificate,
-            )
-        if options["p12"] is not None and os.path.lexists(options["p12"]):
-            raise Unfit(
-                f"{options['p12']} exists and is not overwritten",
-                hint="name another file, or use --force",
-                path=options["p12"],
-            )
     return Destination(
         key=options["key"] or own_key,
         certificate=certificate,
         chain=os.path.join(directory, "chain.pem"),
         # A key that is in use is replaced together with its certificate.
-        staged=force and options["key"] is None and os.path.lexists(own_key),
+        staged=options["force"] and options["key"] is None and os.path.lexists(own_key),
     )
 
 

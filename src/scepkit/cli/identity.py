@@ -6,11 +6,12 @@ only when a key needs one, and is read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scepkit.cli.failures import Unfit
-from scepkit.cli.output import Output
+from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.terminal import ask_secret, has_terminal
 from scepkit.errors import KeyLoadError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from scepkit.core.certificates import PrivateKey
     from scepkit.core.enrolment import Requester
+    from scepkit.core.trust import CaVerifier
 
 
 T = TypeVar("T")
@@ -92,9 +94,24 @@ class KeyPassword:
             if password is None:
                 error.hint = "give its password with --key-password-file or SCEPKIT_KEY_PASSWORD"
                 raise
-        loaded = load(data, password, path=path)
+        try:
+            loaded = load(data, password, path=path)
+        except KeyLoadError as error:
+            if error.reason == "password-wrong":
+                error.hint = self._origin_of(password)
+            raise
         self._opened[path] = password
         return loaded
+
+    def _origin_of(self, password: bytes) -> str:
+        """A hint that says where a password that does not fit has come from."""
+        if password == self._for_new:
+            name = "--new-key-password-file or SCEPKIT_NEW_KEY_PASSWORD"
+        elif password == self._given:
+            name = "--key-password-file or SCEPKIT_KEY_PASSWORD"
+        else:
+            return "it was typed at the terminal; try again"
+        return f"it came from {name}; give the password that this key was encrypted with"
 
     def _ask(self, path: str) -> bytes | None:
         if not has_terminal(self._out):
@@ -150,6 +167,37 @@ def own_certificate(
         if certificate.public_key() == public:
             return certificate
     raise Unfit(f"{path}: none of the certificates in it is for the key", path=path)
+
+
+def trust_of_chain(
+    out: Output, beside: Iterable[x509.Certificate], chain: str | None
+) -> CaVerifier | None:
+    """Trust in the CAs above one's own certificate, where the options name none.
+
+    Args:
+        out: where to say it.
+        beside: what else is in the certificate's file.
+        chain: the file of its chain, if there is one.
+    """
+    from scepkit.cli.describe import is_ca
+    from scepkit.core.trust import PinnedCertificate
+
+    known = list(beside)
+    if chain is not None and os.path.exists(chain):
+        known += read_certificates(chain)
+    cas = [certificate for certificate in known if is_ca(certificate)]
+    if not cas:
+        return None
+    out.step("trusting the CA certificates of the present chain")
+    return PinnedCertificate(*cas)
+
+
+def chain_beside(certificate: str) -> str | None:
+    """The chain.pem in the directory of a certificate's file."""
+    if certificate == STDIO:
+        return None
+    beside = os.path.join(os.path.dirname(certificate), "chain.pem")
+    return beside if os.path.exists(beside) else None
 
 
 def throwaway_requester() -> Requester:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scepkit.cli.command import command, option, together
-from scepkit.cli.connect import open_client
+from scepkit.cli.connect import has_trust, open_client
 from scepkit.cli.options import (
+    TRUST,
     challenge_options,
     http_options,
     key_password_option,
@@ -23,6 +24,10 @@ from scepkit.cli.output import Output, check_target
 from scepkit.cli.passwords import Challenge, only_one_from_stdin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cryptography import x509
+
     from scepkit.client import Client
     from scepkit.core.enrolment import Requester
     from scepkit.core.trust import CaVerifier
@@ -30,7 +35,8 @@ if TYPE_CHECKING:
 _identity_options = together(
     option("--cert", metavar="FILE", section="Signer",
            help="Ask as the owner of this certificate. Without it a self-signed one is made, "
-                "which some CAs refuse."),
+                "which some CAs refuse. Unless a trust option says otherwise, the CA certificates "
+                "in chain.pem beside it are trusted."),
     option("--key", metavar="FILE", section="Signer",
            help="The key of --cert, when it is not in the same file."),
     key_password_option,
@@ -74,8 +80,8 @@ def cert(out: Output, /, url: str, serial: str, **options: Any) -> None:  # fmt:
     from scepkit.cli.describe import certificate_values
 
     secret = Challenge(out, options)
-    with open_client(out, url, options) as client:
-        requester = _requester(out, options)
+    requester = _requester(out, options)
+    with open_client(out, url, options, trust=_trust(out, requester.chain, options)) as client:
         found, chain = client.get_certificate(
             number, requester, profile=options["profile"], challenge=secret.get()
         )
@@ -125,8 +131,8 @@ def crl(out: Output, /, url: str, serial: str | None, **options: Any) -> None:  
     from scepkit.core.crl import crl_notes
 
     secret = Challenge(out, options)
-    with open_client(out, url, options) as client:
-        requester = _requester(out, options)
+    requester = _requester(out, options)
+    with open_client(out, url, options, trust=_trust(out, requester.chain, options)) as client:
         if number is None:
             number = _own_serial(client, requester, options)
         found = client.get_crl(
@@ -151,6 +157,17 @@ def _requester(out: Output, options: dict[str, Any]) -> Requester:
     return read_requester(passwords, options["cert"], options["key"])
 
 
+def _trust(
+    out: Output, beside: Iterable[x509.Certificate], options: dict[str, Any]
+) -> CaVerifier | None:
+    """The CAs above the certificate of ``--cert``, where the options name none."""
+    if has_trust(options) or options["cert"] is None:
+        return None
+    from scepkit.cli.identity import chain_beside, trust_of_chain
+
+    return trust_of_chain(out, beside, chain_beside(options["cert"]))
+
+
 def _own_serial(client: Client, requester: Requester, options: dict[str, Any]) -> int:
     from scepkit.core.certificates import view_of
 
@@ -169,6 +186,12 @@ scepkit next-ca http://scep.example.com/scep --ca-cert ca.pem --out next-ca.pem
 @profile_option
 @require_option
 @trust_options
+@option(
+    "--cert",
+    metavar="FILE",
+    section=TRUST,
+    help="Trust the CA certificates in chain.pem beside this certificate of your own, or in it.",
+)
 @_next_ca_options
 @out_options
 @http_options
@@ -186,10 +209,12 @@ def next_ca(out: Output, /, url: str, profile: str | None, **options: Any) -> No
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from scepkit.cli.describe import certificate_values, pem_bundle
+    from scepkit.cli.identity import read_certificates
     from scepkit.core.trust import CaOffer
 
     verifier = _next_ca_verifier(options)
-    with open_client(out, url, options) as client:
+    beside = read_certificates(options["cert"]) if options["cert"] is not None else ()
+    with open_client(out, url, options, trust=_trust(out, beside, options)) as client:
         found = client.get_next_ca_certificates(profile, verifier=verifier)
         if verifier is not None:
             # Whoever says which one expects no other, also where a signature would do.

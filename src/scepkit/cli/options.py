@@ -17,7 +17,7 @@ CAPABILITIES = [
     "SHA-512", "SCEPStandard",
 ]  # fmt: skip
 
-_TRUST = "Trust (one of these, or scepkit asks at the terminal)"
+TRUST = "Trust (one of these, or scepkit asks at the terminal)"
 _REQUEST = "Request"
 _CHALLENGE = "Challenge"
 _KEY = "Key"
@@ -59,18 +59,18 @@ require_option = option(
 )  # fmt: skip
 
 trust_options = together(
-    option("--ca-fingerprint", metavar="ALGORITHM:HEX", section=_TRUST,
+    option("--ca-fingerprint", metavar="ALGORITHM:HEX", section=TRUST,
            help="Trust the CA whose certificate has this fingerprint: sha256, sha512 or sha1. "
                 "Colons and case do not matter."),
-    option("--ca-cert", metavar="FILE", section=_TRUST,
+    option("--ca-cert", metavar="FILE", section=TRUST,
            help="Trust the CA certificates in FILE."),
-    option("--insecure-trust-on-first-use", is_flag=True, section=_TRUST,
+    option("--insecure-trust-on-first-use", is_flag=True, section=TRUST,
            help="Trust whoever answers. Anyone on the path can then be your CA and read your "
                 "challenge."),
-    option("--ra-cert", "ra_certs", metavar="FILE", multiple=True, section=_TRUST,
+    option("--ra-cert", "ra_certs", metavar="FILE", multiple=True, section=TRUST,
            help="Of what the server offers, take only the certificates in FILE as its RA's; for "
                 "an RA whose certificate does not say that it is one."),
-    option("--no-ra", is_flag=True, section=_TRUST,
+    option("--no-ra", is_flag=True, section=TRUST,
            help="The CA has no RA: take none of what the server offers for one."),
 )  # fmt: skip
 

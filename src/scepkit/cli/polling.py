@@ -6,10 +6,10 @@ import os
 
 from scepkit.cli.connect import Options, open_client
 from scepkit.cli.destination import alone_in
-from scepkit.cli.failures import ExitCode
+from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import KeyPassword, read_p12_password
 from scepkit.cli.outcome import Errand, settle
-from scepkit.cli.output import Output
+from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import Challenge, only_one_from_stdin
 from scepkit.cli.pending_file import PendingFile, read_pending
 from scepkit.core.trust import PinnedCertificate
@@ -18,9 +18,21 @@ from scepkit.core.trust import PinnedCertificate
 def run(out: Output, path: str, options: Options) -> ExitCode:
     """Ask for the decision on the request that the file `path` is about."""
     only_one_from_stdin(options)
+    if path != STDIO and not os.path.lexists(path):
+        raise _nothing_waits(path)
     stored = read_pending(path)
     with alone_in(os.path.dirname(os.path.abspath(path))):
         return resume(out, stored, path, options, signer_key_path=options["key"])
+
+
+def _nothing_waits(path: str) -> Unfit:
+    beside = os.path.join(os.path.dirname(path), "cert.pem")
+    decided = f"; {beside} is a certificate that was issued" if os.path.exists(beside) else ""
+    return Unfit(
+        f"{path} is not there: no request waits for a decision",
+        hint=f"the file is removed when the CA has decided{decided}",
+        path=path,
+    )
 
 
 def resume(
@@ -64,4 +76,7 @@ def resume(
     trust = PinnedCertificate(stored.anchor)
     with open_client(out, stored.pending.url, options, trust=trust) as client:
         result = client.poll(stored.pending, signer_key, challenge=errand.challenge)
-        return settle(out, client, errand, result)
+        code = settle(out, client, errand, result)
+        if code is ExitCode.DONE and not out.as_json:
+            out.note(f"the CA has issued the certificate, {destination.certificate}")
+        return code

@@ -174,6 +174,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: BaseException, words: list[str]) -> int:
+    _say_where_options_go(error, words)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
@@ -188,6 +189,14 @@ def _fail(error: BaseException, words: list[str]) -> int:
 
         traceback.print_exception(error)
     return int(code)
+
+
+def _say_where_options_go(error: BaseException, words: list[str]) -> None:
+    """Hint at the right place for an option that stands before the command."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.ctx.parent:
+        return
+    command = next((word for word in words if not word.startswith("-")), "COMMAND")
+    vars(error)["hint"] = f"options follow the command: scepkit {command} {error.option_name}"
 
 
 def _reader_gone() -> int:

@@ -14,15 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.cli import swap
 from scepkit.cli.connect import Options, has_trust, open_client, read_message_type
-from scepkit.cli.describe import certificate_values, is_ca, rfc3339
+from scepkit.cli.describe import certificate_values, rfc3339
 from scepkit.cli.destination import Destination, alone_in
 from scepkit.cli.enrolling import key_type, refuse_other_type
 from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import (
     KeyPassword,
+    chain_beside,
     own_certificate,
     read_certificates,
     read_p12_password,
+    trust_of_chain,
 )
 from scepkit.cli.outcome import Errand, send
 from scepkit.cli.output import STDIO, Output, fields
@@ -30,7 +32,7 @@ from scepkit.cli.passwords import Challenge, only_one_from_stdin, read_input
 from scepkit.core.certificates import PrivateKey
 from scepkit.core.enrolment import Requester
 from scepkit.core.pem import is_pem
-from scepkit.core.trust import CaVerifier, PinnedCertificate
+from scepkit.core.trust import CaVerifier
 from scepkit.errors import InputError
 from scepkit.keys import generate_key, load_certificates, parse_key_spec, write_private_key
 from scepkit.keys.loading import MAX_FILE
@@ -122,8 +124,7 @@ def _chain_path(options: Options) -> str | None:
     if options["chain"] is not None:
         path: str = options["chain"]
         return path
-    beside = os.path.join(os.path.dirname(options["cert"]), "chain.pem")
-    return beside if os.path.exists(beside) else None
+    return chain_beside(options["cert"])
 
 
 # ------------------------------------------------------------------------- whether to do it
@@ -278,11 +279,4 @@ def _trust(out: Output, old: _Old, destination: Destination, options: Options) -
     """The CAs above the old certificate, where the options name none."""
     if has_trust(options):
         return None
-    known = list(old.others)
-    if destination.chain is not None and os.path.exists(destination.chain):
-        known += read_certificates(destination.chain)
-    cas = [certificate for certificate in known if is_ca(certificate)]
-    if not cas:
-        return None
-    out.step("trusting the CA certificates of the old chain")
-    return PinnedCertificate(*cas)
+    return trust_of_chain(out, old.others, destination.chain)

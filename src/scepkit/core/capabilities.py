@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Literal
 
 from scepkit.core.algorithms import Cipher, Digest
-from scepkit.core.http import printable
+from scepkit.core.http import html_title, printable
 from scepkit.values import frozen
 
 #: How a `Capabilities` came about: the server listed words ("announced"), sent nothing usable
@@ -59,11 +59,13 @@ class Capabilities:
         words: what it announced, as announced: without what SCEPStandard implies.
         unknown: what else it listed, in its order, made printable.
         source: how this came about.
+        title: the title of the web page that came instead, or "".
     """
 
     words: frozenset[Capability] = frozenset()
     unknown: tuple[str, ...] = ()
     source: Source = "none"
+    title: str = ""
 
     def supports(self, capability: Capability) -> bool:
         """Whether `capability` was announced or is implied by SCEPStandard (section 3.5.2)."""
@@ -133,7 +135,7 @@ def parse_capabilities(body: bytes) -> Capabilities:
     """
     text = _decode(body[:_LONGEST_BODY])
     if text.lstrip().startswith("<"):
-        return Capabilities(source="html")
+        return Capabilities(source="html", title=html_title(body) or "")
     lines = re.split(r"[\r\n]+", text)
     if len(body) > _LONGEST_BODY:
         lines.pop()  # it may have lost its end

@@ -1,0 +1,130 @@
+"""`scepkit enrol` where there is a certificate already.
+
+The rule of this file: "nothing to do" is said of a certificate that is what the command asks for,
+and of no other; that one is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from scepkit.cli.connect import Options
+from scepkit.cli.describe import (
+    alternative_names,
+    certificate_lines,
+    certificate_values,
+    rfc3339,
+    subject_text,
+)
+from scepkit.cli.destination import Destination
+from scepkit.cli.enrolling import key_type
+from scepkit.cli.failures import ExitCode, Unfit
+from scepkit.cli.identity import KeyPassword, read_certificates
+from scepkit.cli.output import Output, fields
+from scepkit.cli.request import Wanted
+from scepkit.core.certificates import view_of
+from scepkit.core.sentnames import same_name
+from scepkit.keys import parse_key_spec
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from scepkit.core.certificates import PrivateKey
+
+
+def nothing_to_do(
+    out: Output,
+    destination: Destination,
+    wanted: Wanted,
+    passwords: KeyPassword,
+    options: Options,
+) -> ExitCode:
+    """Say that the certificate is there.
+
+    Raises:
+        Unfit: it is not what is asked for: it is for another subject or key, lacks a name, has
+            expired; or a file beside it is missing.
+        KeyLoadError: its key or itself cannot be read.
+        OSError: the same.
+    """
+    path = destination.certificate
+    certificate = read_certificates(path)[0]
+    if not os.path.lexists(destination.key):
+        raise _other(path, f"its key, {destination.key}, does not")
+    key = passwords.read_key(destination.key)
+    for difference in _differences(certificate, key, wanted, options):
+        raise _other(path, difference)
+    p12 = options["p12"]
+    if p12 is not None and not os.path.lexists(p12):
+        raise _other(path, f"{p12} does not")
+    chain_path = destination.chain
+    chain = (
+        read_certificates(chain_path)
+        if chain_path is not None and os.path.lexists(chain_path)
+        else ()
+    )
+    files = {
+        "key": destination.key,
+        "certificate": path,
+        "chain": chain_path if chain else None,
+        "p12": p12,
+    }
+    values = {
+        "status": "present",
+        "certificate": certificate_values(certificate),
+        "chain": [certificate_values(one) for one in chain],
+        "files": files,
+    }
+    lines = [
+        ("status", "nothing to do"),
+        *certificate_lines(certificate_values(certificate)),
+        *(("file", name) for name in files.values() if name is not None),
+    ]
+    out.result(values, lambda: fields(lines))
+    return ExitCode.DONE
+
+
+def _other(path: str, difference: str) -> Unfit:
+    return Unfit(
+        f"{path} exists, and {difference}",
+        hint="another --dir leaves it alone; scepkit renew replaces it with the like; --force "
+        "replaces it with what is asked for",
+        path=path,
+    )
+
+
+def _differences(
+    certificate: x509.Certificate, key: PrivateKey, wanted: Wanted, options: Options
+) -> list[str]:
+    """What there is not as it is asked for."""
+    found = []
+    if certificate.public_key() != key.public_key():
+        found.append("is not for this key")
+    if datetime.now(UTC) > certificate.not_valid_after_utc:
+        found.append(f"has expired ({rfc3339(certificate.not_valid_after_utc)})")
+    subject, names = _asked_for(wanted)
+    if not same_name(view_of(certificate).subject, subject):
+        found.append(f"is for {subject_text(certificate)!r}, which is not the subject asked for")
+    missing = [name for name in names if name not in alternative_names(certificate)]
+    if missing:
+        found.append(f"lacks the name {missing[0]}")
+    spec = options["key_type"]
+    if spec is not None and key_type(key) != str(parse_key_spec(spec)):
+        found.append(f"its key is of the type {key_type(key)}, not {spec}")
+    return found
+
+
+def _asked_for(wanted: Wanted) -> tuple[bytes, list[str]]:
+    """The subject (DER), and the alternative names as `describe` writes them."""
+    from cryptography import x509
+
+    from scepkit.core.inspect.parts import alternative_names as as_text
+
+    if wanted.csr is not None:
+        return wanted.csr.subject_der, list(as_text(wanted.csr.extensions or ()))
+    assert wanted.subject is not None
+    names = x509.SubjectAlternativeName(wanted.san) if wanted.san else None
+    extensions = [x509.Extension(names.oid, False, names)] if names is not None else []
+    return wanted.subject.public_bytes(), list(as_text(extensions))
