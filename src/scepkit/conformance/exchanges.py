@@ -48,6 +48,7 @@ class Exchange:
         error: why there was none, or "".
         seconds: from the first byte sent until the answer was there.
         opener: what decrypts the answer, or None.
+        unreached: nothing was sent, as nobody took the connection.
     """
 
     what: str
@@ -58,6 +59,7 @@ class Exchange:
     at: datetime
     seconds: float
     opener: Opener | None = field(default=None, repr=False)
+    unreached: bool = False
 
     @property
     def status(self) -> int:

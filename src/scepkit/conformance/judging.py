@@ -37,6 +37,8 @@ def must_refuse(
         return _failure(answer, with_)
     if answer.client_error:
         return passed(answer.said)
+    if answer.exchange.unreached:
+        return inconclusive(answer.said)
     if answer.silent:
         if answer.exchange.error.startswith("no answer: timed out"):
             return failed(f"the server hangs: {answer.said}")
@@ -64,6 +66,8 @@ def must_accept(answer: Answer) -> Verdict:
         return passed("SUCCESS")
     if answer.pending:
         return passed("PENDING: held for a person")
+    if answer.exchange.unreached:
+        return inconclusive(answer.said)
     return failed(f"{answer.said}, expected SUCCESS")
 
 

@@ -165,14 +165,16 @@ class Probe:
         self.seconds_left()
         head = shown_head(request.method, request.url, request.content_type)
         response: HttpResponse | None = None
-        error, at = "", now()
+        error, at, unreached = "", now(), False
         started = time.perf_counter()
         try:
             response = self.session.transport.exchange(request)
         except TransportError as exc:
-            error = f"no answer: {exc}"
+            error, unreached = f"no answer: {exc}", exc.kind in ("dns", "refused")
         seconds = time.perf_counter() - started
-        found = Exchange(what, head, sent or request.body, response, error, at, seconds, opener)
+        found = Exchange(
+            what, head, sent or request.body, response, error, at, seconds, opener, unreached
+        )
         self.record.add(found)
         return found
 

@@ -14,7 +14,8 @@ from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Check, Class, Need
 from scepkit.conformance.session import Session
 from scepkit.conformance.verdicts import Ended, Kind, Verdict, inconclusive, skipped
-from scepkit.errors import ScepError
+from scepkit.core.http import ca_cert_request
+from scepkit.errors import ScepError, TransportError
 from scepkit.values import field, frozen
 
 
@@ -26,6 +27,7 @@ class Result:
         seconds: how long it took.
         exchanges: what a report shows of what was sent and came back.
         requests: how many requests there were.
+        fatal: the server does not answer any more since.
     """
 
     check: Check
@@ -33,6 +35,7 @@ class Result:
     seconds: float
     exchanges: tuple[Exchange, ...] = field(default=(), repr=False)
     requests: int = 0
+    fatal: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -100,9 +103,15 @@ def run(
     started, clock = now(), time.monotonic()
     session.discover()
     results = []
+    down = ""
     for check in checks:
         progress(check)
-        result = run_one(session, check)
+        if down and not answers(session):
+            text = f"the server has not answered since {down}"
+            result = Result(check, inconclusive(text), 0.0)
+        else:
+            result = run_one(session, check)
+            down = check.id if result.fatal else ""
         results.append(result)
         done(result)
     from scepkit.conformance.probe import shown_certificate
@@ -149,13 +158,30 @@ def run_one(session: Session, check: Check) -> Result:
             f"the tester stumbled ({type(error).__name__}: {error}); this is a fault in scepkit"
         )
     session.keys.give_back(used=probe.issued_here)
-    return Result(
-        check,
-        graded(check, verdict, session.settings.waived),
-        time.monotonic() - clock,
-        probe.record.kept,
-        probe.record.count,
-    )
+    verdict = graded(check, verdict, session.settings.waived)
+    # Whoever does not answer once may be busy; whoever does not answer again is down.
+    fatal = any(one.response is None for one in probe.record.kept) and not answers(session)
+    if fatal:
+        text = f"the server does not answer any more after this test; before: {verdict.text}"
+        verdict = Verdict(Kind.FAIL, text, verdict.details)
+    seconds, record = time.monotonic() - clock, probe.record
+    return Result(check, verdict, seconds, record.kept, record.count, fatal)
+
+
+#: How often, and after how many seconds each time, a silent server is asked again.
+_PATIENCE = (0.0, 0.5, 2.0)
+
+
+def answers(session: Session) -> bool:
+    """Whether the server answers at all."""
+    for pause in _PATIENCE:
+        time.sleep(pause)
+        try:
+            session.transport.exchange(ca_cert_request(session.endpoint, session.profile))
+        except TransportError:
+            continue
+        return True
+    return False
 
 
 def unmet(probe: Probe, check: Check) -> Verdict | None:

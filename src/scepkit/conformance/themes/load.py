@@ -63,12 +63,16 @@ def race(probe: Probe) -> Verdict:
     first = probe.requester()
     messages: list[Message] = []
     for number in range(_AT_ONCE):
-        requester = probe.requester(challenge=first.challenge)
+        requester = probe.requester(challenge=first.challenge, subject=first.subject)
         messages.append(probe.draft(requester, what=f"PKCSReq {number} with one challenge").build())
     answers = probe.at_once(messages)
     taken = [answer for answer in answers if answer.success or answer.pending]
-    if len(taken) > 1:
-        return failed(f"{len(taken)} requests were taken: {_told(answers)}")
+    certificates = set(_serial_numbers([answer for answer in taken if answer.success]))
+    waiting = sum(answer.pending for answer in answers)
+    if len(certificates) + waiting > 1:
+        return failed(
+            f"{len(certificates)} certificates, and {waiting} requests that wait: {_told(answers)}"
+        )
     if not taken:
         return inconclusive(f"none was taken: {_told(answers)}")
     wrong = [answer for answer in answers if not (answer.refused or answer in taken)]

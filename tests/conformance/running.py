@@ -1,0 +1,83 @@
+"""The tester, set up for a test: committed keys, short timeouts, no command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cryptography import x509
+
+from scepkit.conformance.challenges import ChallengeSource
+from scepkit.conformance.keypool import KeyPool
+from scepkit.conformance.registry import Check, all_checks, select
+from scepkit.conformance.runner import Report, Result, run
+from scepkit.conformance.session import Session, Settings
+from scepkit.conformance.verdicts import Kind
+from scepkit.core.certificates import PrivateKey
+from scepkit.core.trust import CaVerifier, InsecureTrustOnFirstUse, PinnedCertificate
+from scepkit.core.url import parse_endpoint
+from scepkit.transport import HttpOptions, HttpTransport
+from tests import pki
+
+_KEYS = {
+    "rsa:2048": ["rsa2048-a", "rsa2048-b", "rsa2048-c"],
+    "rsa:3072": ["rsa3072"],
+    "rsa:4096": ["rsa4096"],
+    "ec:p256": ["ec256-a", "ec256-b"],
+}
+
+
+class CommittedKeys(KeyPool):
+    """The committed keys in turn, whatever was issued for them: making keys takes seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+
+    def take(self, spec: str = "rsa:2048") -> PrivateKey:
+        names = _KEYS[spec]
+        self._count += 1
+        return pki.key(names[self._count % len(names)])
+
+
+def session_for(
+    url: str,
+    *,
+    trust: x509.Certificate | None = None,
+    challenges: ChallengeSource | None = None,
+    keys: KeyPool | None = None,
+    transport: Any = None,
+    timeout: float = 20.0,
+    **settings: Any,
+) -> Session:
+    """A session against a server."""
+    options = HttpOptions(proxy="direct", timeout=timeout)
+    verifier: CaVerifier = PinnedCertificate(trust) if trust else InsecureTrustOnFirstUse()
+    return Session(
+        parse_endpoint(url),
+        profile=None,
+        transport=transport or HttpTransport(options),
+        http_options=options,
+        trust=verifier,
+        settings=Settings(challenges=challenges, **settings),
+        keys=keys or CommittedKeys(),
+    )
+
+
+def checks(*only: str) -> tuple[Check, ...]:
+    """Tests by number or pattern; all of them without any."""
+    return select(all_checks(), only)
+
+
+def results_of(session: Session, wanted: Iterable[Check]) -> Report:
+    """Run them."""
+    return run(session, wanted)
+
+
+def told(results: Iterable[Result]) -> str:
+    """What went wrong, for the message of an assertion."""
+    return "\n".join(
+        "\n  ".join((f"{one.check.id} {one.kind.value}: {one.verdict.text}", *one.verdict.details))
+        for one in results
+        if one.kind not in (Kind.PASS, Kind.SKIPPED)
+    )
