@@ -37,6 +37,24 @@ log = logging.getLogger("scepkit.server")
 
 LoadKey = Callable[[Path], PrivateKey]
 
+_WHERE_IT_COMES_FROM = (
+    "the passphrase comes from secrets.passphrase_file, SCEPKIT_PASSPHRASE, or the systemd "
+    "credential `passphrase`"
+)
+
+
+def read_key(settings: Settings, path: Path) -> PrivateKey:
+    """A private key of the server.
+
+    :raises KeyLoadError: it cannot be read, or the passphrase does not open it.
+    """
+    try:
+        return read_key_file(path, settings.passphrase)
+    except KeyLoadError as error:
+        if error.reason.startswith("password-"):
+            error.hint = _WHERE_IT_COMES_FROM
+        raise
+
 
 def assemble(
     settings: Settings, store: Store, now: datetime, *, load_key: LoadKey | None = None
@@ -61,7 +79,7 @@ def assembled(
 
     :raises ConfigErrors: it cannot work.
     """
-    load = load_key or (lambda path: read_key_file(path, settings.passphrase))
+    load = load_key or (lambda path: read_key(settings, path))
     pepper = Pepper(settings.secrets.challenge_key.value)
     errors: list[ConfigError] = []
     authorities: dict[str, Authority] = {}

@@ -24,12 +24,11 @@ from scepkit.keys import (
     generate_key,
     load_certificates,
     parse_key_spec,
-    read_key_file,
     write_private_key,
 )
 from scepkit.server import admin
 from scepkit.server.agents import NewAgent, new_agent, relative
-from scepkit.server.assembly import assembled
+from scepkit.server.assembly import assembled, read_key
 from scepkit.server.founding import ca_request_extensions, imported_ca
 from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
@@ -101,7 +100,7 @@ def check_passphrase(settings: Settings, heir: Heir) -> None:
     """
     present = _key_file(settings, heir.active)
     if present.exists():
-        read_key_file(present, settings.passphrase)
+        read_key(settings, present)
 
 
 def key_for(settings: Settings, heir: Heir, key_type: str | None) -> PrivateKey:
@@ -111,7 +110,7 @@ def key_for(settings: Settings, heir: Heir, key_type: str | None) -> PrivateKey:
     :raises InputError: there is a key already, and of another type.
     """
     if heir.waits:
-        key = read_key_file(heir.key, settings.passphrase)
+        key = read_key(settings, heir.key)
         if key_type is not None and _type_of(key) != str(parse_key_spec(key_type)):
             raise InputError(
                 f"{heir.key} has a key already, of type {_type_of(key)}",
@@ -168,7 +167,7 @@ def _issuer(settings: Settings, row: Ca) -> CaIssuer:
     """A generation that can sign."""
     path = _key_file(settings, row)
     chain = load_certificates(row.chain) if row.chain else ()
-    key = read_key_file(path, settings.passphrase)
+    key = read_key(settings, path)
     return CaIssuer(load_certificate(row.certificate), key, tuple(chain))
 
 
@@ -227,7 +226,7 @@ def _ra_key(settings: Settings, name: str) -> tuple[Path, PrivateKey]:
     ra = settings.ra[name]
     pair = ra.decrypt[0] if ra.decrypt else ra.sign
     assert pair is not None  # noqa: S101 - the settings say so
-    return pair.key, read_key_file(pair.key, settings.passphrase)
+    return pair.key, read_key(settings, pair.key)
 
 
 def next_agent(

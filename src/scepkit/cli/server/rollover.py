@@ -143,8 +143,9 @@ def _following(out: Output, office: Office, heir: Heir, options: dict[str, Any])
     from scepkit.cli.failures import Unfit
     from scepkit.cli.identity import KeyPassword
     from scepkit.config import parse_duration
-    from scepkit.keys import read_key_file, write_private_key
+    from scepkit.keys import write_private_key
     from scepkit.server import succession
+    from scepkit.server.assembly import read_key
 
     settings = office.settings
     if options["ca_cert"] is None:
@@ -159,7 +160,7 @@ def _following(out: Output, office: Office, heir: Heir, options: dict[str, Any])
         if not heir.waits:
             write_private_key(heir.key, key, settings.passphrase)
     elif heir.waits:
-        key = read_key_file(heir.key, settings.passphrase)
+        key = read_key(settings, heir.key)
         following = succession.existing(certificates, key, heir)
     else:
         raise Unfit(
