@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scepkit.ca import (
     CaIssuer,
     CertificateProfile,
     CertificateTemplate,
     Revocation,
+    crl_entries,
     make_ca,
     make_intermediate,
     make_next_ca,
@@ -328,9 +332,47 @@ def test_an_empty_crl_is_a_crl() -> None:
     assert list(ca("ec256-a").make_crl([], 0, NOW)) == []
 
 
-def test_a_long_crl_is_made_quickly() -> None:
-    crl = ca("ec256-a").make_crl((Revocation(i, NOW) for i in range(1, 20001)), 1, NOW)
-    assert len(crl) == 20000
+def test_the_lines_of_a_crl_are_encoded_once_however_many_there_are() -> None:
+    entries = crl_entries(Revocation(i, NOW) for i in range(1, 20001))
+    assert len(ca("ec256-a").make_crl(entries, 1, NOW)) == entries.count == 20000
+
+
+@given(
+    serial=st.integers(1, (1 << 159) - 1),
+    number=st.integers(0, (1 << 159) - 1),
+    seconds=st.integers(0, 150 * 365 * 86400),  # since 1950: UTCTime and GeneralizedTime
+    reason=st.sampled_from([None, *(one for one in REASON if one is not REASON.remove_from_crl)]),
+    with_invalid=st.booleans(),
+)
+def test_a_crl_is_what_cryptography_would_write(
+    serial: int,
+    number: int,
+    seconds: int,
+    reason: x509.ReasonFlags | None,
+    with_invalid: bool,
+) -> None:
+    moment = datetime(1950, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    issuer = ca()
+    revocation = Revocation(serial, moment, reason, NOW if with_invalid else None)
+    made = issuer.make_crl([revocation], number, NOW)
+    line = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(moment)
+    if reason not in {None, REASON.unspecified}:
+        line = line.add_extension(x509.CRLReason(reason), critical=False)
+    if with_invalid:
+        line = line.add_extension(x509.InvalidityDate(NOW), critical=False)
+    key = issuer.key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    theirs = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(NOW - timedelta(minutes=10))
+        .next_update(NOW + 7 * DAY)
+        .add_extension(value_of_crl(made, x509.AuthorityKeyIdentifier), critical=False)
+        .add_extension(x509.CRLNumber(number), critical=False)
+        .add_revoked_certificate(line.build())
+        .sign(key, hashes.SHA256())
+    )
+    assert made.public_bytes(Encoding.DER) == theirs.public_bytes(Encoding.DER)
 
 
 @pytest.mark.parametrize(

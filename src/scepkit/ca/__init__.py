@@ -1,13 +1,14 @@
 """A certificate authority without HTTP, database or clock.
 
 `profile` says what certificates may contain, `template` measures a request against that,
-`authority` signs certificates and CRLs,
-`hierarchy` makes CAs and RAs.  Serial numbers, CRL numbers and the time are arguments, so
-that whoever calls can make them durable first.
+`authority` signs certificates and CRLs (`tbs` and `crl` encode them), `hierarchy` makes CAs and
+RAs.  Serial numbers, CRL numbers and the time are arguments, so that whoever calls can make them
+durable first.
 """
 
 from scepkit.ca.altnames import AltNameRules
-from scepkit.ca.authority import CaIssuer, Revocation
+from scepkit.ca.authority import CaIssuer
+from scepkit.ca.crl import CrlEntries, Revocation, crl_entries
 from scepkit.ca.hierarchy import make_ca, make_intermediate, make_next_ca, make_ra_certificate
 from scepkit.ca.keys import CertifiableKey, KeyRules
 from scepkit.ca.profile import CertificateProfile
@@ -19,9 +20,11 @@ __all__ = [
     "CertifiableKey",
     "CertificateProfile",
     "CertificateTemplate",
+    "CrlEntries",
     "KeyRules",
     "ProfileRefusal",
     "Revocation",
+    "crl_entries",
     "make_ca",
     "make_intermediate",
     "make_next_ca",

@@ -22,7 +22,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from scepkit.ca import tbs
+from scepkit.ca import crl, tbs
+from scepkit.ca.checks import MAX_NUMBER_BITS, check_aware, check_number
+from scepkit.ca.crl import CrlEntries, crl_entries
 from scepkit.core.algorithms import Digest
 from scepkit.core.signed import signature_algorithm, signed
 from scepkit.errors import InputError
@@ -33,30 +35,12 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+    from scepkit.ca.crl import Revocation
     from scepkit.ca.profile import AnyExtension
     from scepkit.ca.template import CertificateTemplate
     from scepkit.core.certificates import PrivateKey
 
-# RFC 5280 4.1.2.2: at most 20 octets, positive.
-_MAX_NUMBER_BITS = 159
 _DAY = timedelta(days=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Revocation:
-    """One line of a CRL.
-
-    Attributes:
-        serial: the certificate's serial number.
-        revoked_at: when (aware).
-        reason: why; None says nothing, which RFC 5280 prefers to "unspecified".
-        invalid_since: when the key was known or feared lost (aware), if that was earlier.
-    """
-
-    serial: int
-    revoked_at: datetime
-    reason: x509.ReasonFlags | None = None
-    invalid_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +134,7 @@ class CaIssuer:
         )
 
     def sign(self, to_be_signed: bytes) -> bytes:
-        """Sign what `to_be_signed` gave; returns the certificate in DER.
+        """Sign what `to_be_signed` gave; returns the certificate (or the CRL) in DER.
 
         Whatever the private key raises is passed on.
         """
@@ -158,7 +142,7 @@ class CaIssuer:
 
     def make_crl(
         self,
-        revoked: Iterable[Revocation],
+        revoked: Iterable[Revocation] | CrlEntries,
         number: int,
         now: datetime,
         lifetime: timedelta = 7 * _DAY,
@@ -167,7 +151,8 @@ class CaIssuer:
     ) -> x509.CertificateRevocationList:
         """Sign a complete CRL (RFC 5280 section 5) with a cRLNumber and the CA's key identifier.
 
-        :param revoked: every revoked certificate that has not expired yet.
+        :param revoked: every revoked certificate that has not expired yet; of many, encoded before
+            by `crl_entries`.
         :param number: greater than that of every earlier CRL; at most 159 bits.
         :param lifetime: from `now` to nextUpdate.
         :param backdate: from thisUpdate to `now`, for readers whose clock is behind.
@@ -178,22 +163,18 @@ class CaIssuer:
         usage = _key_usage(self.certificate)
         if usage is not None and not usage.crl_sign:
             raise InputError("the CA certificate's keyUsage does not allow it to sign CRLs")
-        if number < 0 or number.bit_length() > _MAX_NUMBER_BITS:
+        if number < 0 or number.bit_length() > MAX_NUMBER_BITS:
             raise InputError("a CRL number is between 0 and 2^159")
         if lifetime <= timedelta() or backdate < timedelta():
             raise InputError("a CRL's lifetime must be positive and backdate not negative")
-        # Not add_revoked_certificate, which copies its list for each entry.
-        builder = x509.CertificateRevocationListBuilder(
-            revoked_certificates=[_crl_entry(entry) for entry in revoked]
+        to_be_signed = crl.to_be_signed(
+            revoked if isinstance(revoked, CrlEntries) else crl_entries(revoked),
+            (now - backdate, now + lifetime),
+            issuer=self._issuer.name.public_bytes(),
+            extensions=(extension(self._issuer.key_identifier), extension(x509.CRLNumber(number))),
+            algorithm=signature_algorithm(self.key, self._issuer.digest),
         )
-        return (
-            builder.issuer_name(self._issuer.name)
-            .last_update(now - backdate)
-            .next_update(now + lifetime)
-            .add_extension(self._issuer.key_identifier, critical=False)
-            .add_extension(x509.CRLNumber(number), critical=False)
-            .sign(self.key, self._issuer.hash)  # type: ignore[arg-type]  # Digest.hash() is wider
-        )
+        return x509.load_der_x509_crl(self.sign(to_be_signed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,43 +219,6 @@ def certificate_builder(
 def extension(value: x509.ExtensionType, *, critical: bool = False) -> AnyExtension:
     """An extension with its own OID."""
     return x509.Extension(value.oid, critical, value)
-
-
-def _crl_entry(entry: Revocation) -> x509.RevokedCertificate:
-    check_number(entry.serial)
-    if entry.reason is x509.ReasonFlags.remove_from_crl:
-        raise InputError("removeFromCRL belongs into delta CRLs; leave the certificate out instead")
-    check_aware(entry.revoked_at)
-    builder = (
-        x509.RevokedCertificateBuilder()
-        .serial_number(entry.serial)
-        .revocation_date(entry.revoked_at)
-    )
-    # RFC 5280 5.3.1: the reason should be absent rather than unspecified.
-    if entry.reason not in {None, x509.ReasonFlags.unspecified}:
-        builder = builder.add_extension(x509.CRLReason(entry.reason), critical=False)
-    if entry.invalid_since is not None:
-        check_aware(entry.invalid_since)
-        builder = builder.add_extension(x509.InvalidityDate(entry.invalid_since), critical=False)
-    return builder.build()
-
-
-def check_number(serial: int) -> None:
-    """Refuse what is not a serial number by RFC 5280 section 4.1.2.2.
-
-    :raises InputError: it is not positive, or has more than 159 bits.
-    """
-    if serial <= 0 or serial.bit_length() > _MAX_NUMBER_BITS:
-        raise InputError("a serial number is positive and has at most 159 bits")
-
-
-def check_aware(now: datetime) -> None:
-    """Refuse a time without a time zone.
-
-    :raises InputError: `now` is naive.
-    """
-    if now.tzinfo is None:
-        raise InputError("a time without a time zone was given; expected an aware datetime")
 
 
 def signature_hash(key: PrivateKey, digest: Digest | None) -> hashes.HashAlgorithm | None:

@@ -20,10 +20,10 @@ from scepkit.ca.authority import (
     CaIssuer,
     basic_constraints,
     certificate_builder,
-    check_aware,
     extension,
     signature_hash,
 )
+from scepkit.ca.checks import check_aware
 from scepkit.ca.profile import usage_extension
 from scepkit.ca.template import CertificateTemplate
 from scepkit.core.names import parse_subject

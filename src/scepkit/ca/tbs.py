@@ -44,7 +44,7 @@ def to_be_signed(
     :raises InputError: an extension cannot be encoded.
     """
     own_key = x509.SubjectKeyIdentifier.from_public_key(template.public_key)
-    extensions = [_encoded(extension) for extension in (*template.extensions, issuer_key)]
+    extensions = [encoded_extension(one) for one in (*template.extensions, issuer_key)]
     extensions.append(_encode(x509.Extension(_SUBJECT_KEY_IDENTIFIER, False, own_key)))
     return asn1.element(
         0x30,
@@ -71,4 +71,4 @@ def _encode(extension: AnyExtension) -> bytes:
 
 
 # Most extensions are the same in every certificate of a profile.
-_encoded = lru_cache(maxsize=512)(_encode)
+encoded_extension = lru_cache(maxsize=512)(_encode)
