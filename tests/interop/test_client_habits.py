@@ -11,6 +11,9 @@ from tests.interop.clients import Certmonger, Endpoint, Enrolled, Refused, ScepC
 
 pytestmark = pytest.mark.interop
 
+#: Exit code of certmonger's helper: the CA has not decided.
+WAIT = 1
+
 
 @pytest.fixture
 def ca(authorities: Mapping[Mode, Authority]) -> Authority:
@@ -90,6 +93,20 @@ def test_certmonger_renews_by_itself_with_the_same_key(authority: Authority) -> 
     assert first.certificate.public_key() == second.certificate.public_key()
     (asked,) = authority.log_of(device)
     assert (asked["messageType"], asked["by"]) == ("PKCSReq", "renewal")
+
+
+def test_the_helper_of_certmonger_polls(authority: Authority) -> None:
+    device = authority.device()
+    endpoint = authority.endpoint("reviewed")
+    client = Certmonger()
+    client.ask(endpoint, device)
+    waits = client.cert_poll(endpoint, device)
+    assert waits.returncode == WAIT, waits.stdout
+    authority.decide(device)
+    issued = client.cert_poll(endpoint, device)
+    assert issued.returncode == 0, issued.stdout
+    assert "BEGIN PKCS7" in issued.stdout
+    assert authority.certificates_of(device) == 1
 
 
 def test_certmonger_needs_the_file_of_a_ca_that_answers_itself(ca: Authority) -> None:

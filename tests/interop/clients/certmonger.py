@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,8 @@ _FOLDERS = {
 }
 #: Exit code of `getcert status` while the CA has not decided.
 _WORKING = 5
+#: The CertPoll in a file of the daemon: continued lines begin with a blank.
+_CERT_POLL = re.compile(r"^scep_gic=(.+\n(?: .+\n)+)", re.MULTILINE)
 _STATUS = re.compile(r"^\s*status: (\S+)$", re.MULTILINE)
 
 
@@ -59,7 +62,8 @@ class Certmonger:
         unannounced="GET",
         # Signed with the old certificate where the CA announces Renewal.
         renews_with=MessageType.PKCS_REQ,
-        polls_with=MessageType.CERT_POLL,
+        # It makes a CertPoll, forgets it, and sends the request again; see `cert_poll`.
+        polls_with=MessageType.PKCS_REQ,
     )
 
     def version(self) -> str:
@@ -85,8 +89,7 @@ class Certmonger:
     ) -> Outcome:
         """Ask, and let the daemon ask again when it is started the next time."""
         assert options == ITS_OWN
-        said = self.converse(device, self._add(endpoint), _request(device))
-        assert _status(said) == "CA_WORKING", said
+        self.ask(endpoint, device)
         decide()
         # Started again it waits for minutes first; `refresh` is to do it now, and does not wait.
         refresh = _getcert("refresh", "-i", "device")
@@ -97,6 +100,23 @@ class Certmonger:
     def resubmit(self, device: Device) -> Outcome:
         """Renew with the same key, as the daemon does by itself when the certificate gets old."""
         return _outcome(device, self.converse(device, _getcert("resubmit", "-w", "-i", "device")))
+
+    def ask(self, endpoint: Endpoint, device: Device) -> str:
+        """Ask once, where a person decides; what it says."""
+        said = self.converse(device, self._add(endpoint), _request(device))
+        assert _status(said) == "CA_WORKING", said
+        return said
+
+    def cert_poll(self, endpoint: Endpoint, device: Device) -> subprocess.CompletedProcess[str]:
+        """Let the helper send the CertPoll that the daemon made for it."""
+        (request,) = (device.folder / "requests").iterdir()
+        found = _CERT_POLL.search(request.read_text())
+        assert found, request.read_text()
+        message = device.folder / "certpoll.pem"
+        message.write_text(found[1].replace("\n ", "\n"))
+        helper = foreign.file(HELPER, _PACKAGE)
+        files = ("-r", endpoint.recipient_file, "-N", endpoint.ca_file)
+        return foreign.attempt([helper, "-u", endpoint.url, *files, "-g", message])
 
     def converse(self, device: Device, *commands: str) -> str:
         """Run the daemon for the length of some commands; what these say."""
