@@ -427,7 +427,7 @@ def test_any_transport_with_the_two_methods_works() -> None:
     ca = TestCa()
     transport = _Counting(ca)
     trust = scepkit.Fingerprint(ca.fingerprint)
-    with scepkit.Client("http://host.test/x", trust=trust, transport=transport) as client:
+    with scepkit.Client("http://host.test/scep", trust=trust, transport=transport) as client:
         assert isinstance(client.enrol(csr(), KEY), Issued)
     assert [url.partition("operation=")[2] for url in transport.urls] == [
         "GetCACert",

@@ -35,6 +35,10 @@ from scepkit.testing.state import Outcome
 _OPERATIONS = {
     name.lower(): name for name in ("GetCACaps", "GetCACert", "GetNextCACert", "PKIOperation")
 }
+#: Its path, and the ends of the paths that clients and their users know from other servers.
+PATH = "/scep"
+_OLD_ENDS = ("/pkiclient.exe", "/mscep.dll", "/mscep.dll/", "/mscep", "/mscep/")
+
 # These answer before anybody looks at the message, so that nothing is issued.
 _UNSEEN = {
     Fault.HTTP_404,
@@ -43,6 +47,12 @@ _UNSEEN = {
     Fault.LOGIN_PAGE_200,
     Fault.REDIRECT_OTHER_HOST,
 }
+
+
+def _is_own(path: str) -> bool:
+    _, absolute, rest = path.partition("://")  # as a proxy is asked (RFC 9112 section 3.2.2)
+    lowered = (f"/{rest.partition('/')[2]}" if absolute else path).lower()
+    return lowered == PATH or lowered.startswith(f"{PATH}/") or lowered.endswith(_OLD_ENDS)
 
 
 class Front:
@@ -73,8 +83,12 @@ class Front:
     def answer(self, method: str, target: str, body: bytes = b"") -> Answer:
         """Answer one HTTP request, with whatever fault of the way there is.
 
-        :param target: the request target: path and raw query.
+        :param target: the request target: path and raw query.  Outside the paths of a SCEP service
+            there is nothing, as on a real server (404).
         """
+        if not _is_own(target.partition("?")[0]):
+            self.exchanges.append(HttpExchange("unknown", method, None, 404))
+            return text(404, f"there is nothing here; the SCEP service is at {PATH}")
         profile: str | None = None
         operation = "unknown"
         try:
