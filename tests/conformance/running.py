@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from cryptography import x509
@@ -40,28 +41,29 @@ class CommittedKeys(KeyPool):
         return pki.key(names[self._count % len(names)])
 
 
+@contextmanager
 def session_for(
     url: str,
     *,
     trust: x509.Certificate | None = None,
     challenges: ChallengeSource | None = None,
     keys: KeyPool | None = None,
-    transport: Any = None,
     timeout: float = 20.0,
     **settings: Any,
-) -> Session:
+) -> Iterator[Session]:
     """A session against a server."""
     options = HttpOptions(proxy="direct", timeout=timeout)
     verifier: CaVerifier = PinnedCertificate(trust) if trust else InsecureTrustOnFirstUse()
-    return Session(
-        parse_endpoint(url),
-        profile=None,
-        transport=transport or HttpTransport(options),
-        http_options=options,
-        trust=verifier,
-        settings=Settings(challenges=challenges, **settings),
-        keys=keys or CommittedKeys(),
-    )
+    with HttpTransport(options) as transport:
+        yield Session(
+            parse_endpoint(url),
+            profile=None,
+            transport=transport,
+            http_options=options,
+            trust=verifier,
+            settings=Settings(challenges=challenges, **settings),
+            keys=keys or CommittedKeys(),
+        )
 
 
 def checks(*only: str) -> tuple[Check, ...]:

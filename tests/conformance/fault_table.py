@@ -1,0 +1,469 @@
+"""The faults that the tester has to see: what is broken, how, and which test must say so.
+
+Every row is a server with exactly one fault.  That the same tests find nothing in a server without
+faults is shown in `test_faults`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cryptography import x509
+
+from scepkit.ca import CertificateProfile
+from scepkit.conformance.verdicts import Kind
+from scepkit.core import cms, messages
+from scepkit.core.algorithms import Cipher, Digest, KeyTransport
+from scepkit.core.capabilities import Capability
+from scepkit.core.certificates import view
+from scepkit.core.csr import ParsedCsr, read_csr
+from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE
+from scepkit.core.messages import (
+    CertPoll,
+    Failure,
+    MessageType,
+    PkcsReq,
+    Protection,
+    Request,
+    StillPending,
+    Success,
+)
+from scepkit.errors import DecodeError, FailInfo
+from scepkit.testing import Policy, TestCa
+from scepkit.testing.desk import Desk
+from scepkit.testing.http_faults import Answer
+from scepkit.testing.state import LENIENT_PROFILE, Outcome
+from tests import pki
+from tests.conformance.broken import (
+    answering,
+    ca_with,
+    crashing_on,
+    reading,
+    refusing,
+    retyped,
+    unverified,
+    without,
+)
+
+S, Q = Kind.WARN, Kind.WARN
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A server with one fault.
+
+    :param test: the test that has to see it.
+    :param what: what is broken.
+    :param kind: how that test ends.
+    :param one_time: challenges are good once.
+    """
+
+    test: str
+    what: str
+    make: Callable[[], TestCa]
+    kind: Kind = Kind.FAIL
+    one_time: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def known(*faults: str, **options: Any) -> Callable[[], TestCa]:
+    """A fault that the test CA has a name for."""
+    return lambda: ca_with(*faults, **options)
+
+
+def is_get(target: str) -> bool:
+    return "operation=PKIOperation&message=" in target
+
+
+# ------------------------------------------------------------------ HTTP and certificates
+
+
+def caps_as(content_type: str) -> Any:
+    def change(method: str, target: str, body: bytes, right: Answer) -> Answer:
+        return replace(right, content_type=content_type) if "GetCACaps" in target else right
+
+    return answering(change)
+
+
+def ca_cert(make: Callable[[], Answer]) -> Any:
+    def change(method: str, target: str, body: bytes, right: Answer) -> Answer:
+        return make() if "=GetCACert" in target else right
+
+    return answering(change)
+
+
+def signed_bundle() -> Answer:
+    """A bundle that is signed, as if it were a message."""
+    from scepkit.conformance import cmsparts
+
+    root = pki.root()
+    info = cmsparts.signer_info(cmsparts.Identity(root.certificate, root.key), [])
+    return Answer(cmsparts.signed_data(None, [info], [root.der]), CA_RA_CERT_TYPE)
+
+
+def one_certificate(**options: Any) -> Callable[[], Answer]:
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime.now(UTC)
+    dates = {"not_before": now - timedelta(days=300), "not_after": now + timedelta(days=300)}
+    made = pki.certificate(pki.name("CA"), pki.key(), ca=True, **{**dates, **options})
+    return lambda: Answer(made.der, CA_CERT_TYPE)
+
+
+def expired() -> dict[str, Any]:
+    from datetime import UTC, datetime, timedelta
+
+    now = datetime.now(UTC)
+    return {"not_before": now - timedelta(days=300), "not_after": now - timedelta(days=3)}
+
+
+def next_ca(*faults: str) -> Callable[[], TestCa]:
+    def make() -> TestCa:
+        ca = ca_with(*faults)
+        ca.stage_next_ca()
+        return ca
+
+    return make
+
+
+def unsigned_next() -> Any:
+    def change(method: str, target: str, body: bytes, right: Answer) -> Answer:
+        return Answer(pki.root().der, CA_CERT_TYPE) if "GetNextCACert" in target else right
+
+    return answering(change)
+
+
+OUTSIDE = [
+    Fault("T07", "operations in small letters crash it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: "getcacaps" in t)), Q),
+    Fault("T17", "operations it does not know crash it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: "GetNothing" in t)), S),
+    Fault("T18", "a longer path crashes it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: "pkiclient.exe" in t)), S),
+    Fault("T19", "other methods crash it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: m == "HEAD")), S),
+    Fault("T01", "GetCACaps is a web page", known("caps-html")),
+    Fault("T02", "GetCACaps has the type of a file",
+          lambda: ca_with(front=caps_as("application/octet-stream")), S),
+    Fault("T02", "GetCACaps has a charset",
+          lambda: ca_with(front=caps_as("text/plain; charset=utf-8")), S),
+    Fault("T03", "words are in other letters of case", known("caps-mixed-case")),
+    Fault("T04", "SCEPStandard is not announced",
+          known(capabilities=[Capability.AES, Capability.POST_PKI_OPERATION]), S),
+    Fault("T05", "nothing is announced but SCEPStandard",
+          known(capabilities=[Capability.SCEP_STANDARD]), Q),
+    Fault("T06", "GetCACaps with a message is not found",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: "GetCACaps&message" in t, 404)), Q),
+    Fault("T08", "a certificate is called a bundle", known("ca-cert-wrong-type")),
+    Fault("T08", "GetCACert sends PEM", known("ca-cert-pem")),
+    Fault("T09", "the bundle is signed", lambda: ca_with(front=ca_cert(signed_bundle))),
+    Fault("T10", "a stranger is among the certificates", known("ca-cert-stranger")),
+    Fault("T10", "the root is not offered",
+          lambda: ca_with(intermediate=True, front=answering(
+              lambda m, t, b, right: without_root(right) if "=GetCACert" in t else right))),
+    Fault("T11", "the CA may neither sign nor decrypt",
+          lambda: ca_with(front=ca_cert(one_certificate(
+              key_usage=pki.usage("key_cert_sign", "crl_sign"))))),
+    Fault("T12", "the CA has expired",
+          lambda: ca_with(front=ca_cert(one_certificate(**expired()))), S),
+    Fault("T13", "a chain of CAs has the type of an RA's", known(intermediate=True), Q),
+    Fault("T14", "an identifier crashes it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: "GetCACert&message" in t)), Q),
+    Fault("T15", "the next CA is not signed", next_ca("next-ca-unsigned")),
+    Fault("T15", "the next CA is signed by another key", next_ca("next-ca-signed-by-wrong-key")),
+    Fault("T16", "GetNextCACert gives a certificate that nobody signed",
+          lambda: ca_with(front=unsigned_next()), S),
+]  # fmt: skip
+
+
+def without_root(right: Answer) -> Answer:
+    """A bundle without what is self-signed."""
+    certificates = [
+        der
+        for der in cms.read_bundle(right.body).certificates
+        if view(der).issuer != view(der).subject
+    ]
+    other = [*certificates, pki.ra(pki.root("rsa2048-b", "Other Root"), "rsa2048-c").der]
+    return replace(right, body=cms.certs_only(other))
+
+
+# ------------------------------------------------------------------ the reply
+
+
+def to_somebody_else(self: Desk, request: Request, outcome: Outcome) -> Any:
+    return view(pki.device(pki.root(), "thief", "rsa2048-b").der)
+
+
+class Sha1Replies(Desk):
+    def handle(self, request: Request) -> Outcome:
+        outcome = super().handle(request)
+        outcome.protection = replace(outcome.protection, digest=Digest.SHA1)
+        return outcome
+
+
+REPLY = [
+    Fault("T20", "PKIOperation is not found", known("http-404")),
+    Fault("T20", "the reply is called text", known("reply-wrong-type")),
+    Fault("T21", "recipientNonce is another one", known("recipient-nonce-wrong")),
+    Fault("T21", "there is no recipientNonce", known("nonce-missing")),
+    Fault("T21", "transactionID is another one", known("transaction-id-wrong")),
+    Fault("T21", "there is no transactionID", known("transaction-id-missing")),
+    Fault("T21", "messageType is another one", known("message-type-wrong")),
+    Fault("T21", "an attribute is there twice", known("attribute-twice")),
+    Fault("T21", "there are two signers", known("two-signers")),
+    Fault("T22", "senderNonce is the client's", known("sender-nonce-copied"), S),
+    Fault("T22", "there is no senderNonce", known("sender-nonce-missing"), S),
+    Fault("T23", "the signature is broken", known("signature-broken")),
+    Fault("T23", "a stranger has signed", known("signer-unknown")),
+    Fault("T23", "a device of the same CA has signed", known("signer-is-end-entity")),
+    Fault("T24", "the reply is encrypted to somebody else",
+          lambda: ca_with(desk=without(recipient_for=to_somebody_else))),
+    Fault("T24", "SUCCESS without an envelope", known("success-without-envelope")),
+    Fault("T25", "the reply is in single DES", known("des-reply")),
+    Fault("T26", "the reply is signed with MD5", known("md5-reply")),
+    Fault("T26", "the reply is signed with SHA-1", lambda: ca_with(desk=Sha1Replies)),
+    Fault("T27", "the certificate is for another key", known("issued-for-other-key")),
+    Fault("T27", "there is no certificate", known("success-without-certificates")),
+    Fault("T28", "the leaf comes last", known("leaf-last", intermediate=True), Q),
+    Fault("T29", "another CA has issued", known("issued-by-other-ca")),
+    Fault("T29", "the certificate has expired", known("issued-expired")),
+    Fault("T29", "the certificate is not yet valid", known("issued-in-the-future")),
+    Fault("T30", "attributes are UTF8Strings", known("attributes-as-utf8")),
+    Fault("T30", "the reply is BER", known("ber-reply"), Kind.WARN),
+    Fault("T30", "the attributes are not sorted", known("attributes-unsorted"), Kind.WARN),
+]  # fmt: skip
+
+# ------------------------------------------------------------------ what is read
+
+
+def bad_request(condition: Callable[[Request], bool]) -> Callable[[], TestCa]:
+    return lambda: ca_with(desk=refusing(condition, FailInfo.BAD_REQUEST))
+
+
+def _odd_name(request: Request) -> bool:
+    """The self-signed certificate has another subject than the request would have."""
+    return b"SCEP Protocol Certificate" in request.signer.der
+
+
+def _unknown_attribute(m: str, t: str, body: bytes) -> bool:
+    return bytes.fromhex("2a864886f70d01091903") in body  # PKCS #9 randomNonce
+
+
+READING = [
+    Fault("T31", "GET crashes it", lambda: ca_with(front=crashing_on(lambda m, t, b: is_get(t))),
+          Kind.WARN),
+    Fault("T32", "an unescaped + is refused",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: is_get(t) and "+" in t, 400)), Q),
+    Fault("T33", "line breaks are refused",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: is_get(t) and "%0A" in t, 400)), Q),
+    Fault("T34", "base64url crashes it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: is_get(t) and "_" in t)), Q),
+    Fault("T35", "POST without an operation crashes it",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: m == "POST" and "operation" not in t)),
+          Q),
+    Fault("T41", "BER is refused",
+          lambda: ca_with(front=crashing_on(lambda m, t, b: b[1:2] == b"\x80", 400)), Q),
+    Fault("T43", "nonces have to have 16 bytes",
+          bad_request(lambda request: len(request.sender_nonce) != 16), Q),
+    Fault("T46", "names are compared instead of keys", bad_request(_odd_name), Q),
+    Fault("T47", "certificates have to have extensions",
+          bad_request(lambda request: b"\xa3" not in request.signer.der[-300:]
+                      and not request.signer._extensions), Q),
+    Fault("T48", "a transactionID has at most 64 characters",
+          bad_request(lambda request: len(request.transaction_id) > 64), Q),
+    Fault("T50", "an unknown attribute crashes it",
+          lambda: ca_with(front=crashing_on(_unknown_attribute)), Q),
+    Fault("T38", "triple DES is announced and refused",
+          known(policy=Policy(ciphers=frozenset({Cipher.AES128_CBC})),
+                capabilities=list(Capability))),
+    Fault("T39", "SHA-512 is announced and refused",
+          known(policy=Policy(digests=frozenset({Digest.SHA256})),
+                capabilities=list(Capability))),
+    Fault("T70", "single DES is taken", known(policy=Policy(ciphers=frozenset(Cipher)))),
+]  # fmt: skip
+
+
+class OldTransport(Desk):
+    """Takes OAEP and answers in PKCS #1 v1.5."""
+
+    def handle(self, request: Request) -> Outcome:
+        outcome = super().handle(request)
+        outcome.protection = replace(outcome.protection, key_transport=KeyTransport.RSA_PKCS1V15)
+        return outcome
+
+
+READING.append(Fault("T40", "OAEP is not answered in OAEP", lambda: ca_with(desk=OldTransport)))
+
+# ------------------------------------------------------------------ what is decided
+
+
+class NoPossession(Desk):
+    """Does not verify the signature of a certificate request."""
+
+    def handle(self, request: Request) -> Outcome:
+        original = ParsedCsr.check_signature
+        ParsedCsr.check_signature = lambda self: None  # type: ignore[method-assign]
+        try:
+            return super().handle(request)
+        finally:
+            ParsedCsr.check_signature = original  # type: ignore[method-assign]
+
+
+def authorised_by_challenge(
+    self: Desk, request: Request, csr: ParsedCsr, outcome: Outcome, *, renewing: bool
+) -> None:
+    """Looks at the challenge alone, and never at the signer's key."""
+    self._check_challenge(csr.challenge, outcome)
+
+
+def renewals_are_free(
+    self: Desk, request: Request, csr: ParsedCsr, outcome: Outcome, *, renewing: bool
+) -> None:
+    """Looks at the challenge only in a PKCSReq."""
+    if not renewing:
+        self._check_challenge(csr.challenge, outcome)
+
+
+def prefix_challenge(self: Desk, given: str | None, outcome: Outcome) -> None:
+    """Compares as far as the shorter text goes."""
+    from scepkit.errors import ProtocolError
+
+    expected = self.policy.challenge or ""
+    if given is None or not (expected.startswith(given) or given.startswith(expected)):
+        raise ProtocolError("the challengePassword is wrong")
+
+
+def echoed_challenge(self: Desk, given: str | None, outcome: Outcome) -> None:
+    from scepkit.errors import ProtocolError
+
+    if given != self.policy.challenge:
+        raise ProtocolError(f"the challengePassword {given!r} is wrong")
+
+
+def never_used_up(self: Desk, given: str | None, outcome: Outcome) -> None:
+    from scepkit.errors import ProtocolError
+
+    if given not in self.policy.one_time_challenges:
+        raise ProtocolError("the challengePassword is wrong")
+
+
+def always_new(self: Desk, request: Request, csr: ParsedCsr) -> None:
+    """Knows no repetition."""
+
+
+def by_transaction_id(self: Desk, request: Request, csr: ParsedCsr) -> Any:
+    """Looks at nothing but the transactionID."""
+    return self.transactions.get(request.transaction_id)
+
+
+def taken_for_pkcs_req(request: Request) -> Request:
+    """What it does not know is a PKCSReq to it."""
+    if request.message_type is None:
+        return replace(request, message_type=MessageType.PKCS_REQ)
+    return request
+
+
+def update_is_renewal(request: Request) -> Request:
+    if request.message_type_text == "18":
+        return replace(request, message_type=MessageType.RENEWAL_REQ)
+    return request
+
+
+DECIDING = [
+    Fault("T66", "requests need not be signed", lambda: ca_with(desk=NoPossession)),
+    Fault("T67", "the signer's key may be another one",
+          lambda: ca_with(desk=without(_authorise=authorised_by_challenge)), Kind.WARN),
+    Fault("T63", "an envelope that was caught is answered to the thief",
+          lambda: ca_with(desk=without(_authorise=authorised_by_challenge))),
+    Fault("T68", "names are copied without looking",
+          known(policy=Policy(profile=LENIENT_PROFILE))),
+    Fault("T69", "RSA-1024 is certified", known(policy=Policy(profile=CertificateProfile()))),
+    Fault("T52", "no challenge is asked for", known(policy=Policy(open=True))),
+    Fault("T53", "challenges are compared by prefix",
+          lambda: ca_with(desk=without(_check_challenge=prefix_challenge))),
+    Fault("T54", "challenges are never used up",
+          lambda: ca_with(desk=without(_check_challenge=never_used_up)), one_time=True),
+    Fault("T56", "challenges never expire", known(), settings={"expired_challenge": "secret"}),
+    Fault("T57", "challenges are good for any name", known(), settings={"bound_challenges": True}),
+    Fault("T57", "challenges are good for any name, and nobody says otherwise", known(),
+          Kind.WARN),
+    Fault("T78", "the challenge is in failInfoText",
+          lambda: ca_with(desk=without(_check_challenge=echoed_challenge))),
+    Fault("T58", "a RenewalReq needs neither challenge nor certificate",
+          lambda: ca_with(desk=without(_authorise=renewals_are_free))),
+    Fault("T59", "type 18 goes round the challenge",
+          lambda: ca_with(desk=without(_authorise=renewals_are_free),
+                          front=retyped(update_is_renewal))),
+    Fault("T60", "types it does not know are PKCSReqs to it",
+          lambda: ca_with(front=retyped(taken_for_pkcs_req))),
+    Fault("T74", "a repetition gives another certificate",
+          lambda: ca_with(desk=without(_known=always_new))),
+    Fault("T75", "the transactionID alone is looked at",
+          lambda: ca_with(desk=without(_known=by_transaction_id))),
+]  # fmt: skip
+
+# ------------------------------------------------------------------ signatures and contents
+
+
+def bare(request: Request) -> Request:
+    return request
+
+
+class TakesBareCsr(Desk):
+    """Takes a certificate request that is not encrypted, with any challenge."""
+
+    def handle(self, request: Request) -> Outcome:
+        try:
+            csr = read_csr(request.content or b"")
+        except DecodeError:
+            return super().handle(request)
+        outcome = Outcome(StillPending(), Protection(digest=request.digest))
+        self.policy.open = True
+        outcome.reply = self._enrol(
+            request, csr.der, outcome, self.credentials.issuer, renewing=False
+        )
+        self.policy.open = False
+        return outcome
+
+
+class SlowPasswords(Desk):
+    """Derives keys for as long as a client likes."""
+
+    def handle(self, request: Request) -> Outcome:
+        if bytes.fromhex("3b9aca00") in (request.content or b""):  # a thousand million
+            time.sleep(5.5)
+        return super().handle(request)
+
+
+class PollsAreRequests(Desk):
+    """Does not look whether the content fits the type."""
+
+    def handle(self, request: Request) -> Outcome:
+        if request.message_type is MessageType.CERT_POLL:
+            enrolling = replace(request, message_type=MessageType.PKCS_REQ)
+            return super().handle(enrolling)
+        return super().handle(request)
+
+
+WRAPPING = [
+    Fault("T61", "signatures are not verified", lambda: ca_with(front=reading(unverified))),
+    Fault("T62", "any certificate will do",
+          lambda: ca_with(front=reading(lambda raw: unverified(raw, any_signer=True)))),
+    Fault("T64", "of two signers the first one counts",
+          lambda: ca_with(front=reading(lambda raw: unverified(raw, first_of_many=True)))),
+    Fault("T64", "attributes need not be signed",
+          lambda: ca_with(front=reading(lambda raw: unverified(raw, unsigned_too=True)))),
+    Fault("T64", "of two attributes the last one counts",
+          lambda: ca_with(front=reading(lambda raw: unverified(raw, last_value=True)))),
+    Fault("T65", "there need not be signed attributes",
+          lambda: ca_with(front=reading(lambda raw: unverified(raw, unsigned_too=True)))),
+    Fault("T71", "requests need not be encrypted", lambda: ca_with(desk=TakesBareCsr)),
+    Fault("T77", "key derivation has no limit", lambda: ca_with(desk=SlowPasswords)),
+    Fault("T95", "the content need not fit the type", lambda: ca_with(desk=PollsAreRequests)),
+]  # fmt: skip
+
+
+__all__ = ["CertPoll", "Failure", "PkcsReq", "Sequence", "Success", "bare", "messages", "x509"]
