@@ -112,6 +112,7 @@ class AsyncClient(Service):
         profile: str | None = None,
         challenge: str | None = None,
         renewal: bool | None = None,
+        transaction_id: str | None = None,
         on_started: OnStarted | None = None,
     ) -> EnrolmentResult:
         """See `Client.enrol`."""
@@ -120,7 +121,15 @@ class AsyncClient(Service):
         def prepare() -> Flow[EnrolmentResult]:
             parsed = request_for(csr, key)
             asking = requester or default_requester(parsed, key)
-            return flows.enrol(ca, parsed, asking, utc_now(), challenge=challenge, renewal=renewal)
+            return flows.enrol(
+                ca,
+                parsed,
+                asking,
+                utc_now(),
+                challenge=challenge,
+                renewal=renewal,
+                transaction_id=transaction_id,
+            )
 
         return await self._run(await self._in_worker(prepare), on_started=on_started)
 

@@ -139,6 +139,7 @@ class Client(Service):
         profile: str | None = None,
         challenge: str | None = None,
         renewal: bool | None = None,
+        transaction_id: str | None = None,
         on_started: OnStarted | None = None,
     ) -> EnrolmentResult:
         """Ask for a certificate (PKCSReq or RenewalReq, RFC 8894 section 4.3).
@@ -151,6 +152,8 @@ class Client(Service):
             RenewalReq and False PKCSReq; by default RenewalReq where the CA announces Renewal.
         :param challenge: the shared secret that protects messages where a key is not RSA; by
             default the challengePassword of the CSR.
+        :param transaction_id: that of an attempt whose answer was lost, to send the same again; by
+            default a new one (RFC 8894 section 3.2.1.1).
         :param on_started: called with a `Pending` just before the request leaves; store it, and an
             enrolment whose answer was lost can be resumed with `poll` (RFC 8894 section 5.2
             prefers a new enrolment, which needs no stored state).
@@ -161,7 +164,15 @@ class Client(Service):
         parsed = request_for(csr, key)
         asking = requester or default_requester(parsed, key)
         ca = self._ca(profile)
-        flow = flows.enrol(ca, parsed, asking, utc_now(), challenge=challenge, renewal=renewal)
+        flow = flows.enrol(
+            ca,
+            parsed,
+            asking,
+            utc_now(),
+            challenge=challenge,
+            renewal=renewal,
+            transaction_id=transaction_id,
+        )
         return self._run(flow, on_started=on_started)
 
     def poll(

@@ -24,6 +24,10 @@ COMMANDS = {
     "caps": ("scepkit.cli.caps:caps", "Show what a CA says it can do."),
     "ca": ("scepkit.cli.ca:ca", "Show a CA's certificates and their fingerprints."),
     "enrol": ("scepkit.cli.enrol:enrol", "Obtain a certificate."),
+    "enrol-many": (
+        "scepkit.cli.enrol_many:enrol_many",
+        "Obtain a certificate for each row of a file.",
+    ),
     "poll": ("scepkit.cli.poll:poll", "Ask again for a certificate that was pending."),
     "renew": ("scepkit.cli.renew:renew", "Replace a certificate before it expires."),
     "cert": ("scepkit.cli.lookup:cert", "Fetch an issued certificate by its serial number."),
@@ -52,7 +56,7 @@ SERVER_COMMANDS = {
     "backup": ("scepkit.cli.server.backup:backup", "Copy the database of a server into a file."),
     "restore": ("scepkit.cli.server.backup:restore", "Fill an empty database from a backup."),
 }
-ALIASES = {"enroll": "enrol"}
+ALIASES = {"enroll": "enrol", "enroll-many": "enrol-many"}
 # `scepkit crl URL` asks a server, `scepkit crl make` is for who runs it: the next word decides.
 SHARED = {"crl": ("make", "show"), "ca": ("rollover",)}
 

@@ -155,7 +155,7 @@ def poll_until_done(
         try:
             result = yield from poll(ca, pending, requester, now, challenge=challenge)
         except TransportError as error:
-            if not _passing(error):
+            if not is_passing(error):
                 raise
             lost = error
             continue
@@ -167,7 +167,7 @@ def poll_until_done(
     return pending
 
 
-def _passing(error: TransportError) -> bool:
+def is_passing(error: TransportError) -> bool:
     """Whether the same request may succeed later."""
     if isinstance(error, HttpStatusError):
         return error.status in {408, 429} or (error.status >= 500 and error.status != 501)
