@@ -50,7 +50,10 @@ SERVER_COMMANDS = {
     "requests": ("scepkit.cli.server.requests:requests", "Find, approve and reject requests."),
     "certs": ("scepkit.cli.server.certs:certs", "Find, revoke and export certificates."),
     "crl": ("scepkit.cli.server.crl:crl", "Make a CRL, or look at the newest."),
-    "ca": ("scepkit.cli.server.rollover:ca", "Roll a CA over to its successor."),
+    "ca": (
+        "scepkit.cli.server.authorities:ca",
+        "Add a CA, or roll one over to its successor.",
+    ),
     "ra": ("scepkit.cli.server.ra:ra", "Make an RA's next key and certificate."),
     "audit": ("scepkit.cli.server.audit:audit", "Read and verify the audit trail."),
     "backup": ("scepkit.cli.server.backup:backup", "Copy the database of a server into a file."),
@@ -58,7 +61,7 @@ SERVER_COMMANDS = {
 }
 ALIASES = {"enroll": "enrol", "enroll-many": "enrol-many"}
 # `scepkit crl URL` asks a server, `scepkit crl make` is for who runs it: the next word decides.
-SHARED = {"crl": ("make", "show"), "ca": ("rollover",)}
+SHARED = {"crl": ("make", "show"), "ca": ("rollover", "new")}
 
 _HELP = """Obtain, poll for, renew and look up certificates over SCEP (RFC 8894); be their CA.
 

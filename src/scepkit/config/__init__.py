@@ -6,7 +6,7 @@ settings there are is said by whoever reads them, such as `scepkit.server.settin
 
 from __future__ import annotations
 
-from scepkit.config.loading import load, read
+from scepkit.config.loading import NAME, load, read
 from scepkit.config.schema import REQUIRED, internal, setting
 from scepkit.config.values import (
     Address,
@@ -23,6 +23,7 @@ from scepkit.config.values import (
 )
 
 __all__ = [
+    "NAME",
     "REQUIRED",
     "Address",
     "Network",

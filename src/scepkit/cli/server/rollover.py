@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from scepkit.server.succession import Heir
     from scepkit.store.rows import Ca
 
-ca = group(
-    "ca",
-    help="Roll a CA over to its successor.\n\n`scepkit ca URL` is the client's command.",
-    example="scepkit ca rollover status",
-)
 rollover = group(
     "rollover",
     help="Roll a CA over to its successor.\n\nFirst the next generation is staged: clients can "
@@ -33,8 +28,6 @@ scepkit ca rollover stage
 scepkit ca rollover activate
 """,
 )
-ca.add_command(rollover)
-
 _NEXT = "The next CA"
 
 _ca_argument = click.argument("name", metavar="[CA]", required=False)
