@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scepkit.ca import CertificateProfile
-from scepkit.core import cms, messages
+from scepkit.core import asn1, cms, messages
 from scepkit.core.certificates import view
 from scepkit.core.http import PKI_MESSAGE_TYPE
 from scepkit.core.messages import Failure, Request, Success
@@ -101,7 +101,7 @@ def unverified(
     info = message.signers[0]
     listed = list(info.attributes)
     if unsigned_too and info.unsigned_attrs:
-        listed += cms.split_attributes(info.unsigned_attrs)
+        listed += asn1.attributes(info.unsigned_attrs)
     attributes: dict[str, list[bytes]] = {}
     for oid, values in listed:
         if oid in attributes and not last_value:
