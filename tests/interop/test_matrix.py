@@ -23,6 +23,7 @@ from tests.interop.matrix.cells import (
     Verdict,
     not_offered,
 )
+from tests.interop.matrix.evidence import deviations
 from tests.interop.matrix.library import Library, Server
 from tests.interop.matrix.programs import Program
 from tests.interop.matrix.running import Pair, run
@@ -57,14 +58,17 @@ def ours(authorities: Mapping[Mode, Authority]) -> tuple[Authority, x509.Certifi
     return authority, x509.load_pem_x509_certificate(staged["certificate"]["pem"].encode())
 
 
-def settle_ours(server: Server) -> None:
+def settle_ours(server: Server, authority: Authority | None = None) -> None:
     """`settle` for our client."""
     with closing(Library(server)) as pair:
-        settle(pair)
+        settle(pair, authority)
 
 
-def settle(pair: Pair) -> None:
+def settle(pair: Pair, authority: Authority | None) -> None:
+    """Try everything, and compare with the page; our server knows in what way messages came."""
     found = run(pair)
+    if authority is not None:
+        assert deviations(authority, pair.made) == []
     page.settled(pair.name, found)
     failures = {verdict.reason for verdict in found.values() if verdict.kind is Kind.FAILS}
     assert [reason for reason in failures if "'s fault: " not in reason] == []
@@ -88,7 +92,8 @@ def test_our_client_and_our_server(ours: tuple[Authority, x509.Certificate]) -> 
                     " challengePassword, which a query has not got."
                 )
             },
-        )
+        ),
+        authority,
     )
 
 
@@ -164,7 +169,8 @@ def test_jsceps_client_and_our_server(jvm: Jscep, ours: tuple[Authority, x509.Ce
             next_ca,
             authority.challenge,
             lambda: approve(authority),
-        )
+        ),
+        authority,
     )
 
 
@@ -174,7 +180,7 @@ def test_a_program_and_our_server(program: str, ours: tuple[Authority, x509.Cert
     client = CLIENTS[program]
     client.version()
     extras = _DES_ROWS if program == "scepclient" else ()
-    settle(Program(client, authority, _PROGRAMS[program], extras))
+    settle(Program(client, authority, _PROGRAMS[program], extras), authority)
 
 
 def test_the_page_has_these_pairs_and_no_others() -> None:

@@ -61,6 +61,7 @@ class JscepClient:
         slow: of one where a person decides.
         modern: of one that takes no single DES.
         decide: approves what waits.
+        made: the trial of each certificate, by serial number.
     """
 
     jvm: Jscep
@@ -73,6 +74,7 @@ class JscepClient:
     decide: Callable[[], None]
     name: str = NAME
     extras: Sequence[Operation] = (Operation.SINGLE_DES, Operation.MD5)
+    made: dict[int, Trial] = field(default_factory=dict)
     _issued: dict[Key, x509.Certificate] = field(default_factory=dict)
 
     def foregone(self, trial: Trial) -> Verdict | None:
@@ -115,12 +117,12 @@ class JscepClient:
             key=pki.key(trial.key.file),
             transaction=held["transaction"],
         )
-        return _checked(trial, asked)
+        return self._checked(trial, asked)
 
     def _attempt(self, trial: Trial) -> Verdict:
         match trial.operation:
             case Operation.ENROL:
-                return _checked(trial, self._enrol(trial, self.challenge()))
+                return self._checked(trial, self._enrol(trial, self.challenge()))
             case Operation.WRONG_CHALLENGE:
                 return _refused(self._enrol(trial, "a guess"), "badRequest")
             case Operation.SINGLE_DES:
@@ -150,6 +152,14 @@ class JscepClient:
                 raise AssertionError(other)
         return OK
 
+    def _checked(self, trial: Trial, answer: dict[str, Any], *, of: str = "") -> Verdict:
+        if "certificates" not in answer:
+            return judged(f"it was told {answer}", _KNOWN)
+        (made,) = certificates(answer)
+        assert made.public_key() == pki.key(of or trial.key.file).public_key()
+        self.made[made.serial_number] = trial
+        return OK
+
     def _ask(self, do: str, suite: Suite | None, **order: Any) -> dict[str, Any]:
         if suite is not None and "heed" not in order:
             words = [_WORDS[suite.cipher], _WORDS[suite.digest]]
@@ -170,7 +180,8 @@ class JscepClient:
         )
 
     def _renewed(self, trial: Trial) -> Verdict:
-        old = self._certificate(trial.key)
+        # Each of its own: one that was renewed is not renewed again.
+        (old,) = certificates(self._enrol(trial, self.challenge()))
         key = pki.key(trial.key.successor)
         answer = self._ask(
             "enrol",
@@ -181,7 +192,7 @@ class JscepClient:
             certificate=old,
             old_key=pki.key(trial.key.file),
         )
-        return _checked(trial, answer, of=trial.key.successor)
+        return self._checked(trial, answer, of=trial.key.successor)
 
     def _certificate(self, key: Key) -> x509.Certificate:
         """Some certificate of this server for a key, enrolled once."""
@@ -192,14 +203,6 @@ class JscepClient:
 
     def _me(self, trial: Trial) -> dict[str, Any]:
         return {"certificate": self._certificate(trial.key), "key": pki.key(trial.key.file)}
-
-
-def _checked(trial: Trial, answer: dict[str, Any], *, of: str = "") -> Verdict:
-    if "certificates" not in answer:
-        return judged(f"it was told {answer}", _KNOWN)
-    (made,) = certificates(answer)
-    assert made.public_key() == pki.key(of or trial.key.file).public_key()
-    return OK
 
 
 def _refused(answer: dict[str, Any], fail_info: str) -> Verdict:

@@ -75,6 +75,8 @@ class Library:
         self.server = server
         self.name = server.name
         self.extras = server.extras
+        #: The trial of each certificate, by serial number.
+        self.made: dict[int, Trial] = {}
         self._clients: dict[tuple[object, ...], Client] = {}
         self._issued: dict[Key, Requester] = {}
 
@@ -150,7 +152,8 @@ class Library:
 
     def _renewed(self, trial: Trial) -> Verdict:
         key = pki.key(trial.key.successor)
-        old = self._requester(trial.key)
+        # Each of its own: one that was renewed is not renewed again.
+        old = self._enrolled(trial, f"old-{trial.name}")
         challenge = self.server.renewal_challenge()
         if not trial.key.rsa:
             challenge = challenge or self.server.challenge()
@@ -172,6 +175,7 @@ class Library:
             return judged(f"refused: {result.reason}", self.server.known)
         assert isinstance(result, Issued), (trial, result)
         assert result.certificate.public_key() == pki.key(of or trial.key.file).public_key()
+        self.made[result.certificate.serial_number] = trial
         assert title(result.chain[-1]) == title(self.server.ca)
         return OK
 
@@ -179,13 +183,16 @@ class Library:
         """Some certificate of this server for a key, enrolled once."""
         if key not in self._issued:
             trial = Trial(Operation.ENROL, key, USUAL)
-            private = pki.key(key.file)
-            name = f"CN=requester-{key.file},O=Acme"
-            csr = build_csr(private, name, challenge=self.server.challenge())
-            result = self._client(trial).enrol(csr, private)
-            assert isinstance(result, Issued), result
-            self._issued[key] = Requester(result.certificate, private)
+            self._issued[key] = self._enrolled(trial, f"requester-{key.file}")
         return self._issued[key]
+
+    def _enrolled(self, trial: Trial, name: str) -> Requester:
+        private = pki.key(trial.key.file)
+        csr = build_csr(private, f"CN={name},O=Acme", challenge=self.server.challenge())
+        result = self._client(trial).enrol(csr, private)
+        if isinstance(result, Issued):
+            return Requester(result.certificate, private)
+        raise AssertionError(result)
 
     def _client(self, trial: Trial, url: str = "") -> Client:
         suite = trial.suite

@@ -14,6 +14,7 @@ from tests import pki
 from tests.interop.authority import Authority
 from tests.interop.clients import Device, Enrolled, ForeignClient, Options, Outcome
 from tests.interop.matrix.cells import (
+    ALIASES,
     OK,
     REFUSED,
     Operation,
@@ -27,6 +28,12 @@ from tests.interop.matrix.cells import (
 
 _NO_SUCH_COMMAND = not_offered("It has no command for this.")
 _RSA_ONLY = not_offered("It signs messages with RSA keys only.")
+_KNOWN = {
+    # strongSwan, certmonger, and micromdm's scepclient, when they are given an EC key.
+    "building CRED_PRIVATE_KEY - RSA failed": _RSA_ONLY,
+    "NEED_SCEP_RSA_CLIENT_KEY": _RSA_ONLY,
+    "unmatched type or headers": _RSA_ONLY,
+}
 _AES = (Cipher.AES128_CBC, Cipher.AES192_CBC, Cipher.AES256_CBC)
 
 
@@ -35,23 +42,28 @@ class Program:
     """A `running.Pair`.
 
     Attributes:
-        known: verdicts by what it says.
+        made: the trial of each certificate, by serial number.
     """
 
     client: ForeignClient
     authority: Authority
     name: str
     extras: Sequence[Operation] = ()
-    known: Mapping[str, Verdict] = field(default_factory=dict)
+    made: dict[int, Trial] = field(default_factory=dict)
     _devices: dict[Trial, Device] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
     def foregone(self, trial: Trial) -> Verdict | None:
-        """What it has no words for."""
+        """What it has no words for; that it has none for an EC key is left to it to say, once."""
         if trial.operation in {Operation.GET_CERT, Operation.GET_CRL, Operation.ROLLOVER}:
             return _NO_SUCH_COMMAND
-        if not trial.key.rsa:
-            return _RSA_ONLY
+        lacking = self._lacking(trial)
+        if trial.key.rsa:
+            return lacking
+        first = ALIASES.get(trial.operation, trial.operation) is Operation.ENROL
+        return None if first and lacking is None else _RSA_ONLY
+
+    def _lacking(self, trial: Trial) -> Verdict | None:
         able = self.client.abilities
         if trial.operation in _SINGLE_DES or trial.operation is Operation.WRONG_CHALLENGE:
             return None
@@ -69,17 +81,17 @@ class Program:
         """Try it; what it says is looked up among the known texts."""
         match trial.operation:
             case Operation.ENROL | Operation.DES_ENROL:
-                return self._told(self._enrol(trial, self._profile(trial)))
+                return self._told(trial, self._enrol(trial, self._profile(trial)))
             case Operation.RENEW | Operation.DES_RENEW:
                 first = self._enrol(trial, self._profile(trial))
                 if not isinstance(first, Enrolled):
-                    return self._told(first)
+                    return self._told(trial, first)
                 again = self._again(trial)
                 endpoint = self.authority.endpoint(self._profile(trial))
                 outcome = self.client.renew(endpoint, again, self._options(trial))
                 if isinstance(outcome, Enrolled):
                     assert outcome.certificate.serial_number != first.certificate.serial_number
-                return self._told(outcome)
+                return self._told(trial, outcome)
             case Operation.WRONG_CHALLENGE:
                 return self._no(self._enrol(trial, "default", challenge="a guess"))
             case Operation.SINGLE_DES:
@@ -104,7 +116,7 @@ class Program:
             lambda: self.authority.decide(device),
             self._options(trial),
         )
-        return self._told(outcome)
+        return self._told(trial, outcome)
 
     def _enrol(self, trial: Trial, profile: str, *, challenge: str = "") -> Outcome:
         device = self._device(trial, challenge or self.authority.challenge(profile))
@@ -140,8 +152,11 @@ class Program:
         choice = len(able.ciphers) > 1 and trial.operation not in _SINGLE_DES
         return Options(trial.suite.cipher, trial.suite.digest) if choice else Options()
 
-    def _told(self, outcome: Outcome) -> Verdict:
-        return OK if isinstance(outcome, Enrolled) else judged(outcome.said, self.known)
+    def _told(self, trial: Trial, outcome: Outcome) -> Verdict:
+        if not isinstance(outcome, Enrolled):
+            return judged(outcome.said, _KNOWN)
+        self.made[outcome.certificate.serial_number] = trial
+        return OK
 
     def _no(self, outcome: Outcome) -> Verdict:
         return fails("It got a certificate.") if isinstance(outcome, Enrolled) else REFUSED

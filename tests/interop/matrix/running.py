@@ -42,6 +42,11 @@ class Pair(Protocol):
         """Rows that only this pair has."""
         ...
 
+    @property
+    def made(self) -> Mapping[int, Trial]:
+        """The trial of each certificate that came, by serial number."""
+        ...
+
     def foregone(self, trial: Trial) -> Verdict | None:
         """What is known without trying, because one of the two does not have it at all."""
         ...
