@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from scepkit.core.trust import fingerprint
 from scepkit.testing import TestCa
-from tests import pki
+from tests import pki, vectors
 from tests.docs_runner.network import Network
 from tests.docs_runner.site import Site, first_serial, made_fingerprint
 
@@ -208,6 +208,13 @@ def _key_from_elsewhere(world: World) -> None:
     )
 
 
+def _captures(world: World) -> None:
+    for path in (vectors.FOLDER / "captures").iterdir():
+        (world.directory / path.name).write_bytes(path.read_bytes())
+    (world.directory / "ca.key").write_bytes(pki.key_pem("rsa2048-a"))
+    (world.directory / "device.key").write_bytes(pki.key_pem("rsa2048-c"))
+
+
 def _starts(world: World) -> None:
     world.site = Site(world.directory)
 
@@ -238,6 +245,7 @@ EVENTS: dict[str, Callable[[World], None]] = {
     "the server is busy": lambda world: world.ca.inject("busy"),
     "a web page answers GetCACert": lambda world: world.ca.inject("ca-cert-html"),
     "scepkit mock has signer-is-end-entity": lambda world: world.ca.inject("signer-is-end-entity"),
+    "captures are at hand": _captures,
     "the CA is healthy again": lambda world: world.ca.heal(),
     "the CA answers in jscep's form": lambda world: world.ca.inject("next-ca-beside-the-content"),
     "the CA now has two RAs, as NDES has": _another_ca(ra="split"),

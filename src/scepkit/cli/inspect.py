@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from scepkit.core.inspect import Inspection
 
 _LARGEST = 64 * 1024 * 1024
+_EXPLANATION = "Explanation"
 
 _EXAMPLE = """
 scepkit inspect request.der --key ca.key --cert ca.pem
+scepkit inspect reply.http --request request.http --ca-cert ca.pem --explain
 curl -s 'http://scep.example.com/scep?operation=GetCACert' | scepkit inspect - --json
 """
 
@@ -44,17 +46,36 @@ curl -s 'http://scep.example.com/scep?operation=GetCACert' | scepkit inspect - -
 )
 @key_password_option
 @challenge_options
+@option(
+    "--explain",
+    is_flag=True,
+    section=_EXPLANATION,
+    help="Say which check fails at a strict server or client, why, and what to change.",
+)
+@option(
+    "--request",
+    metavar="FILE",
+    section=_EXPLANATION,
+    help="The request that MESSAGE answers; whether it does is then checked too.",
+)
+@option(
+    "--ca-cert",
+    metavar="FILE",
+    section=_EXPLANATION,
+    help="The certificates of the CA and its RAs; one of them must have signed a reply.",
+)
 @option("--out", metavar="FILE", section="Files", help="Write the decrypted messageData to FILE.")
 def inspect(
     out: Output, /, message: str, key: str | None, cert: str | None, **options: Any
 ) -> None:
-    """Decode a SCEP message, and say what is odd in it.
+    """Decode a SCEP message, and say why it is refused.
 
     MESSAGE is a file, or `-` for stdin: a pkiMessage, any CMS layer of one, a certificate request,
-    a certificate or a CRL, in DER or BER, PEM or base64, or the URL of a GET. Nothing is trusted
-    and nothing is refused: legacy algorithms are read, and what is wrong is listed. With the key
-    of the recipient, or the challenge where a message is encrypted with it, the content is shown
-    too; the challengePassword in a request is not.
+    a certificate or a CRL, in DER or BER, PEM or base64, the URL of a GET, or HTTP as it was
+    captured, with its heads and chunks. Nothing is trusted and nothing is refused: legacy
+    algorithms are read, and what is wrong is listed. With the key of the recipient, or the
+    challenge where a message is encrypted with it, the content is shown too; the challengePassword
+    in a request is not.
     """
     only_one_from_stdin({**options, "key": key, "cert": cert}, message=message)
     from scepkit.core.inspect import inspect_message, render_text, to_json
@@ -74,7 +95,21 @@ def inspect(
         raise Unfit(f"{message}: {error}", hint=error.hint, path=message) from None
     if options["out"] is not None:
         _write_message_data(out, options["out"], found.layers)
-    out.result(to_json(found), lambda: render_text(found))
+    if not options["explain"]:
+        out.result(to_json(found), lambda: render_text(found))
+        return
+    from scepkit.core.inspect.explain import Known, explain, explanation_json, explanation_text
+
+    known = Known(
+        request=_request(options["request"]),
+        authorities=_authorities(out, options["ca_cert"]),
+        key=private,
+    )
+    explanation = explain(found, known)
+    out.result(
+        {**to_json(found), "explanation": explanation_json(explanation)},
+        lambda: f"{render_text(found)}\n{explanation_text(explanation)}",
+    )
 
 
 def _identity(
@@ -92,6 +127,25 @@ def _identity(
     if private is None:
         return None, certificates[0]
     return private, own_certificate(certificates, private, cert)
+
+
+def _request(path: str | None) -> Inspection | None:
+    if path is None:
+        return None
+    from scepkit.core.inspect import inspect_message
+
+    try:
+        return inspect_message(read_input(path, limit=_LARGEST))
+    except DecodeError as error:
+        raise Unfit(f"{path}: {error}", hint=error.hint, path=path) from None
+
+
+def _authorities(out: Output, path: str | None) -> tuple[x509.Certificate, ...]:
+    if path is None:
+        return ()
+    from scepkit.cli.identity import KeyPassword
+
+    return tuple(KeyPassword(out, None).read_certificates(path))
 
 
 def _write_message_data(out: Output, path: str, layers: tuple[Inspection, ...]) -> None:

@@ -33,7 +33,7 @@ COMMANDS = {
     "cert": ("scepkit.cli.lookup:cert", "Fetch an issued certificate by its serial number."),
     "crl": ("scepkit.cli.lookup:crl", "Fetch the CRL that covers a certificate."),
     "next-ca": ("scepkit.cli.lookup:next_ca", "Fetch the CA's next certificate before a rollover."),
-    "inspect": ("scepkit.cli.inspect:inspect", "Decode a SCEP message, and say what is odd in it."),
+    "inspect": ("scepkit.cli.inspect:inspect", "Decode a SCEP message, and say why it is refused."),
     "check": ("scepkit.cli.check:check", "Test whether a SCEP server is right."),
     "mock": ("scepkit.cli.mock:mock", "Be a SCEP server that is wrong on purpose."),
     "completion": ("scepkit.cli.completion:completion", "Print a shell completion script."),

@@ -21,6 +21,7 @@ from scepkit.core.inspect.values import (
     CrlInfo,
     CsrInfo,
     EnvelopeInfo,
+    HttpInfo,
     Inspection,
     Oddity,
     QueryInfo,
@@ -28,7 +29,8 @@ from scepkit.core.inspect.values import (
     ScepAttributes,
     SignatureInfo,
 )
-from scepkit.core.inspect.wrapping import unwrap
+from scepkit.core.inspect.wrapping import Unwrapped, unwrap
+from scepkit.errors import ProtocolError
 
 __all__ = [
     "CertificateInfo",
@@ -36,6 +38,7 @@ __all__ = [
     "CrlInfo",
     "CsrInfo",
     "EnvelopeInfo",
+    "HttpInfo",
     "Inspection",
     "Oddity",
     "QueryInfo",
@@ -58,8 +61,8 @@ def inspect_message(
     """Decode a SCEP message or a layer of one.
 
     :param data: a pkiMessage, an EnvelopedData, a SignedData of any kind, a messageData, a
-        certificate, CRL or PKCS#10 request; in DER or BER, PEM, base64, or as the URL of a
-        PKIOperation by GET.
+        certificate, CRL or PKCS#10 request; in DER or BER, PEM, base64, as the URL of a
+        PKIOperation by GET, or in the HTTP request or response that it was captured in.
     :param key: the recipient's private key (RSA), to decrypt with.
     :param certificate: its certificate, by which the message may name it; it also counts as one
         that may have signed the message.
@@ -71,8 +74,22 @@ def inspect_message(
         # `cryptography` warns of certificates that it will refuse one day.
         warnings.simplefilter("ignore")
         if found.certificates:
-            return certificate_bundle(found.certificates, len(data), found.wrapping)
-        inspection = read_layer(
-            found.data, Secrets(key, certificate, password), wrapping=found.wrapping
-        )
-    return replace(inspection, oddities=found.oddities + inspection.oddities)
+            bundle = certificate_bundle(found.certificates, len(data), found.wrapping)
+            return replace(bundle, http=found.http)
+        if not found.data:
+            return _without_message(found, len(data))
+        try:
+            inspection = read_layer(
+                found.data, Secrets(key, certificate, password), wrapping=found.wrapping
+            )
+        except ProtocolError as exc:
+            if found.http is None:
+                raise
+            text = f"the message in the body cannot be read: {exc}"
+            return _without_message(found, len(data), Oddity("RFC 8894 4.1", text))
+    return replace(inspection, oddities=found.oddities + inspection.oddities, http=found.http)
+
+
+def _without_message(found: Unwrapped, size: int, *odd: Oddity) -> Inspection:
+    """What is left when there is HTTP and no message in it."""
+    return Inspection("HTTP", found.wrapping, size, (*found.oddities, *odd), http=found.http)

@@ -17,6 +17,7 @@ from scepkit.core.inspect.values import (
     CrlInfo,
     CsrInfo,
     EnvelopeInfo,
+    HttpInfo,
     Inspection,
     ScepAttributes,
     SignatureInfo,
@@ -39,6 +40,7 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
         "kind": inspection.kind,
         "encoding": list(inspection.encoding),
         "size": inspection.size,
+        "http": _http(inspection.http),
         **_attributes(attributes),
         "algorithms": _algorithms(inspection.signature, envelope),
         "signature": _signature(inspection.signature),
@@ -55,6 +57,18 @@ def to_json(inspection: Inspection) -> dict[str, Any]:
         "csr": next((_csr(layer.csr) for layer in inspection.layers if layer.csr), None),
         "content": _content(inspection),
         "oddities": [{"code": one.code, "text": one.text} for one in inspection.oddities],
+    }
+
+
+def _http(found: HttpInfo | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "method": found.method or None,
+        "target": found.target or None,
+        "operation": found.operation,
+        "status": found.status or None,
+        "contentType": found.content_type or None,
     }
 
 
@@ -177,11 +191,15 @@ def _time(moment: datetime | None) -> str | None:
 
 # ------------------------------------------------------------------ text
 
+_LONGEST_TARGET = 70
+
 
 def render_text(inspection: Inspection) -> str:
     """The inspection for a terminal: one section a layer, then what is odd."""
     lines: list[str] = []
-    for layer in inspection.layers:
+    if inspection.http is not None:
+        lines += _http_lines(inspection.http)
+    for layer in inspection.layers if inspection.kind != "HTTP" else ():
         size = f"{layer.size} bytes"
         lines.append(f"{layer.kind} ({', '.join((*layer.encoding, size))})")
         pairs = list(_pairs(layer))
@@ -191,6 +209,20 @@ def render_text(inspection: Inspection) -> str:
     width = max((len(one.code) for one in inspection.oddities), default=0)
     lines += [f"  {one.code:<{width}}  {shown(one.text)}" for one in inspection.oddities]
     return "\n".join(lines) + "\n"
+
+
+def _http_lines(found: HttpInfo) -> list[str]:
+    # The target of a GET holds the whole message.
+    target = (
+        found.target
+        if len(found.target) <= _LONGEST_TARGET
+        else (f"{found.target[:_LONGEST_TARGET]}...")
+    )
+    first = f"{found.method} {target}" if found.method else f"{found.status} {found.reason}"
+    lines = [f"HTTP {shown(first.strip())}"]
+    if found.content_type:
+        lines.append(f"  Content-Type  {shown(found.content_type)}")
+    return lines
 
 
 def shown(text: str) -> str:

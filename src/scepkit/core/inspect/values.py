@@ -181,17 +181,39 @@ class EnvelopeInfo:
 
 
 @frozen
+class HttpInfo:
+    """The HTTP request or response that a message came in, when it was captured.
+
+    Attributes:
+        method, target, operation: of a request; `operation` is None where the query has none.
+        status, reason: of a response; 0 for a request.
+        content_type: the media type, in lower case, without parameters; "" for none.
+        headers: names in lower case, with their values.
+    """
+
+    method: str = ""
+    target: str = ""
+    operation: str | None = None
+    status: int = 0
+    reason: str = ""
+    content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
 class Inspection:
     """One layer of a message, with the layer in it.
 
     Attributes:
         kind: ``pkiMessage``, ``SignedData``, ``certs-only SignedData``, ``EnvelopedData``,
             ``CertificationRequest``, ``Certificate``, ``certificates``, ``CertificateList``,
-            ``IssuerAndSubject``, ``IssuerAndSerialNumber``, or another content type of CMS.
+            ``IssuerAndSubject``, ``IssuerAndSerialNumber``, ``HTTP`` for a captured message without
+            anything of these, or another content type of CMS.
         encoding: ``DER`` or ``BER``, after what that was wrapped in (``PEM``, ``base64``).
         size: of the binary form, in bytes.
         oddities: of this layer and of those in it, outermost first.
         content: the layer within, when there is one and it could be read.
+        http: of the outermost layer: what it came in, when that was captured too.
     """
 
     kind: str
@@ -206,6 +228,7 @@ class Inspection:
     csr: CsrInfo | None = None
     query: QueryInfo | None = None
     content: Inspection | None = None
+    http: HttpInfo | None = None
 
     @property
     def layers(self) -> tuple[Inspection, ...]:

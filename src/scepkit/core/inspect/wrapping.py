@@ -7,10 +7,13 @@ message at all ends in a `DecodeError` that says what it is instead.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from scepkit.core import http, pem
 from scepkit.core.ber import first_element
-from scepkit.core.inspect.values import Oddity
+from scepkit.core.inspect import http_dump
+from scepkit.core.inspect.http_dump import HttpMessage
+from scepkit.core.inspect.values import HttpInfo, Oddity
 from scepkit.errors import DecodeError
 from scepkit.values import field, frozen
 
@@ -23,7 +26,8 @@ class Unwrapped:
     """The binary form of what was given.
 
     Attributes:
-        wrapping: ``PEM``, ``base64`` or nothing.
+        data: b"" when there is nothing but HTTP.
+        wrapping: ``HTTP request`` or ``HTTP response``, ``PEM``, ``base64``, or nothing.
         certificates: all of them, when it was a PEM file of several; `data` is then the first.
     """
 
@@ -31,15 +35,20 @@ class Unwrapped:
     wrapping: tuple[str, ...] = ()
     certificates: tuple[bytes, ...] = field(default=(), repr=False)
     oddities: tuple[Oddity, ...] = ()
+    http: HttpInfo | None = None
 
 
 def unwrap(data: bytes) -> Unwrapped:
-    """Take off PEM, or base64 as in a PIKOperation by GET; a whole request URL will do.
+    """Take off PEM, or base64 as in a PKIOperation by GET; a whole request URL will do.
+
+    HTTP as it was captured is taken off as well, heads and chunks.
 
     :raises DecodeError: there is nothing in it that could be ASN.1.
     """
     if data.startswith(_SEQUENCE):
         return Unwrapped(data)
+    if http_dump.is_dump(data):
+        return _from_http(http_dump.read_dump(data))
     if pem.is_pem(data):
         return _from_pem(data)
     text = data.strip()
@@ -50,14 +59,43 @@ def unwrap(data: bytes) -> Unwrapped:
         raise DecodeError(
             f"this is a web page{f' titled {title!r}' if title else ''}, not a message", title=title
         )
+    odd: list[Oddity] = []
     parameter = _MESSAGE_PARAMETER.search(text)
-    binary = _from_base64(parameter[1] if parameter else text)
+    if parameter:
+        binary = http_dump.message_in_query(parameter[1], odd)
+    else:
+        binary = _from_base64(text)
     if not binary.startswith(_SEQUENCE):
         raise DecodeError(
             "this is no SCEP message: expected ASN.1 (DER or BER), PEM or base64",
             offset=0,
         )
-    return Unwrapped(binary, ("base64",))
+    return Unwrapped(binary, ("base64",), oddities=tuple(odd))
+
+
+def _from_http(message: HttpMessage) -> Unwrapped:
+    info, odd = message.info, list(message.oddities)
+    wrapping: tuple[str, ...] = ("HTTP request" if info.method else "HTTP response",)
+    body = message.body
+    parameter = _MESSAGE_PARAMETER.search(info.target.encode("latin-1"))
+    if info.operation == "PKIOperation" and not body and parameter:
+        body = http_dump.message_in_query(parameter[1], odd)
+        wrapping = (*wrapping, "base64")
+    if body[:1] != _SEQUENCE and pem.is_pem(body):
+        inner = _from_pem(body)
+        return replace(inner, wrapping=(*wrapping, *inner.wrapping), http=info)
+    if body[:1] != _SEQUENCE:
+        odd.append(Oddity("RFC 8894 4.1", _instead(body)))
+        body = b""
+    return Unwrapped(body, wrapping, oddities=tuple(odd), http=info)
+
+
+def _instead(body: bytes) -> str:
+    if not body:
+        return "there is no message: the body is empty"
+    excerpt = http.body_excerpt(body)
+    what = f", but {excerpt!r}" if excerpt else ""
+    return f"there is no message in the body{what}"
 
 
 def _from_base64(text: bytes) -> bytes:
