@@ -23,7 +23,9 @@ def main() -> int:
     """Fuzz each harness for some time, and print what came of it; 1 when something was found."""
     parser = argparse.ArgumentParser(prog="scripts/fuzz", description=main.__doc__)
     parser.add_argument("harness", nargs="*", metavar="HARNESS", help=f"of: {', '.join(NAMES)}")
-    parser.add_argument("--seconds", type=int, default=60, help="for each harness (default 60; 0: do not fuzz)")
+    parser.add_argument(
+        "--seconds", type=int, default=60, help="for each harness (default 60; 0: do not fuzz)"
+    )
     parser.add_argument("--rounds", type=int, default=1, help="so often over all of them")
     parser.add_argument("--keep", action="store_true", help="keep a small corpus in fuzz/corpus")
     parser.add_argument("--run", metavar="FILE", help="one input through one harness, and stop")
