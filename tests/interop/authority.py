@@ -173,9 +173,13 @@ def authorities(folder: Path) -> Iterator[Mapping[Mode, Authority]]:
             directory = folder / mode
             _make(mode, directory)
             server = RunningServer(directory / "scepkit.toml")
-            stack.callback(server.stop)
+            stack.callback(_stop, server)
             found[mode] = Authority(mode, directory, server)
         yield found
+
+
+def _stop(server: RunningServer) -> None:
+    assert server.stop() == 0, "".join(server.lines)
 
 
 def _of(device: Device, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
