@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from scepkit.conformance.challenges import Static
-from scepkit.testing import TestCa
+from scepkit.conformance.registry import Class
+from scepkit.conformance.verdicts import Kind
+from scepkit.testing import Policy, TestCa
+from tests.conformance.broken import ca_with
 from tests.conformance.fault_table import DECIDING, OUTSIDE, READING, REPLY, WRAPPING, Fault
-from tests.conformance.running import checks, results_of, session_for
+from tests.conformance.late_faults import LATE
+from tests.conformance.running import checks, results_of, session_for, told
 
-ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING]
+ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE]
 
 
 @dataclass
@@ -26,14 +31,66 @@ class Handed:
         return self.ca.new_challenge()
 
 
+def with_operator(fault: Fault, ca: TestCa) -> dict[str, Any]:
+    """The settings of a fault; "the CA's" stands for what the CA's operator can do."""
+    operator = {"approve": ca.approve, "revoke": lambda serial: ca.revoke(int(serial, 16))}
+    return {
+        name: operator[name] if value == "the CA's" else value
+        for name, value in fault.settings.items()
+    }
+
+
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: f"{fault.test}: {fault.what}")
 def test_a_broken_server_is_caught_by_the_test_for_its_fault(fault: Fault) -> None:
     ca = fault.make()
     challenges = Handed(ca) if fault.one_time else Static("secret")
-    options = {"allow_issue": True, "intrusive": True, **fault.settings}
+    options = {"allow_issue": True, "intrusive": True, **with_operator(fault, ca)}
     with (
         ca.serve() as url,
         session_for(url, challenges=challenges, **options) as session,
     ):
         (result,) = results_of(session, checks(fault.test)).results
     assert result.kind is fault.kind, f"{result.kind}: {result.verdict}"
+
+
+#: What a test CA does and a server should not: names in a renewal are not compared, all causes of
+#: a refusal are told, and challenges are for anybody.
+_OF_TEST_CAS = {"T57", "T72", "T83"}
+
+
+def test_a_server_without_faults_has_none() -> None:
+    ca = ca_with()
+    ca.stage_next_ca()
+    wanted = [check for check in checks() if check.id not in _OF_TEST_CAS]
+    with (
+        ca.serve() as url,
+        session_for(
+            url, challenges=Handed(ca), allow_issue=True, intrusive=True, samples=20,
+            revoke=lambda serial: ca.revoke(int(serial, 16)),
+        ) as session,
+    ):  # fmt: skip
+        report = results_of(session, wanted)
+    assert not told(report.results)
+
+
+def test_a_server_that_lets_people_decide_has_no_fault() -> None:
+    ca = ca_with(policy=Policy(manual=True))
+    with (
+        ca.serve() as url,
+        session_for(
+            url, challenges=Static("secret"), allow_issue=True, approve=ca.approve, deny=ca.deny
+        ) as session,
+    ):
+        report = results_of(session, checks("T8*", "T9*", "T52", "T53", "T20"))
+    assert {one.check.id for one in report.results if one.kind is Kind.PASS} >= {"T86", "T91"}
+    assert not told(one for one in report.results if one.check.id != "T83")
+
+
+def test_every_test_that_counts_has_a_fault_that_it_catches() -> None:
+    counts = {check.id for check in checks() if check.cls in (Class.MUST, Class.SECURITY)}
+    assert counts - {fault.test for fault in ALL} == NOT_BROKEN
+    assert len(ALL) >= 100
+
+
+#: T99 is about sockets, which a test CA does not open itself.
+NOT_BROKEN = {"T99"}
