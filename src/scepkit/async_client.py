@@ -20,7 +20,7 @@ from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.capabilities import Capabilities
 from scepkit.core.certificates import PrivateKey
 from scepkit.core.enrolment import EnrolmentResult, Pending, PollPolicy, Requester
-from scepkit.core.flows import Flow, KnownCa, Preferences, Started, VerifyCa, Wait
+from scepkit.core.flows import Flow, KnownCa, Preferences, Started, Step, VerifyCa, Wait
 from scepkit.core.http import HttpRequest
 from scepkit.core.trust import CaOffer, CaVerifier
 from scepkit.errors import InputError, TransportError
@@ -118,20 +118,22 @@ class AsyncClient(Service):
         """See `Client.enrol`."""
         ca = await self._ca(profile)
 
-        def prepare() -> Flow[EnrolmentResult]:
+        def conversation() -> Flow[EnrolmentResult]:
             parsed = request_for(csr, key)
             asking = requester or default_requester(parsed, key)
-            return flows.enrol(
-                ca,
-                parsed,
-                asking,
-                utc_now(),
-                challenge=challenge,
-                renewal=renewal,
-                transaction_id=transaction_id,
+            return (
+                yield from flows.enrol(
+                    ca,
+                    parsed,
+                    asking,
+                    utc_now(),
+                    challenge=challenge,
+                    renewal=renewal,
+                    transaction_id=transaction_id,
+                )
             )
 
-        return await self._run(await self._in_worker(prepare), on_started=on_started)
+        return await self._run(conversation(), on_started=on_started)
 
     async def poll(
         self, pending: Pending, key: PrivateKey, *, challenge: str | None = None
@@ -176,13 +178,15 @@ class AsyncClient(Service):
         """See `Client.renew`."""
         ca = await self._ca(profile)
 
-        def prepare() -> Flow[EnrolmentResult]:
+        def conversation() -> Flow[EnrolmentResult]:
             parsed = renewal_request(requester, new_key, csr, challenge)
-            return flows.enrol(
-                ca, parsed, requester, utc_now(), challenge=challenge, renewal=renewal
+            return (
+                yield from flows.enrol(
+                    ca, parsed, requester, utc_now(), challenge=challenge, renewal=renewal
+                )
             )
 
-        return await self._run(await self._in_worker(prepare), on_started=on_started)
+        return await self._run(conversation(), on_started=on_started)
 
     async def get_certificate(
         self,
@@ -249,7 +253,9 @@ class AsyncClient(Service):
         answer: flows.Answer = None
         failure: TransportError | None = None
         while True:
-            step = await self._in_worker(partial(advance, flow, answer, failure))
+            step = await self._in_worker(
+                partial(_advance, flow, answer, failure, silently=on_started is None)
+            )
             answer = failure = None
             match step:
                 case Done(result):
@@ -269,3 +275,13 @@ class AsyncClient(Service):
                 case Started(pending):
                     if on_started is not None:
                         on_started(pending)
+
+
+def _advance(
+    flow: Flow[T], answer: flows.Answer, failure: TransportError | None, *, silently: bool
+) -> Step | Done[T]:
+    """`advance`, past what nobody hears of: each way back to the event loop costs 0.1 ms."""
+    step = advance(flow, answer, failure)
+    while silently and isinstance(step, Started):
+        step = advance(flow, None, None)
+    return step
