@@ -256,6 +256,19 @@ def test_a_ca_without_the_bit_receives_when_there_is_nobody_else() -> None:
     assert len(found.notes) == 1
 
 
+def test_that_the_challenge_alone_protects_requests_is_noted() -> None:
+    alone = pki.root("ec256-a")
+    (note,) = authenticated(alone, alone).notes
+    assert "cannot be encrypted to, so the challenge alone protects requests" in note
+    assert not authenticated(alone, pki.ra(alone), alone).notes
+
+
+def test_named_ra_that_is_left_out_of_the_offer_is_missed() -> None:
+    ca = pki.root("ec256-a")
+    with pytest.raises(TrustError, match="none of the RA certificates named"):
+        authenticated(ca, ca, ra_certificates=[pki.ra(ca).certificate])
+
+
 def test_without_key_usage_everything_is_allowed() -> None:
     agent = pki.certificate(pki.name("RA"), pki.key("rsa2048-c"), issuer=PLAIN, ca=False)
     assert authenticated(PLAIN, agent, PLAIN).recipient == agent.certificate
@@ -281,7 +294,6 @@ def test_an_ec_recipient_is_taken_when_there_is_no_rsa_key() -> None:
     ec_agent = pki.device(ca, "EC RA", "ec256-b", eku=[REQUEST_AGENT])
     found = authenticated(ca, ec_agent, ca)
     assert found.recipient == ec_agent.certificate
-    assert not found.notes
 
 
 def test_of_two_fit_ras_the_first_offered_receives() -> None:

@@ -180,6 +180,19 @@ def test_capabilities_that_were_there_before_must_be_there_again(
     assert not again.capabilities.scep_standard
 
 
+def test_rsa_key_to_encrypt_to_is_missed_after_a_refresh() -> None:
+    server = Server(offered=(EC_CA, pki.ra(EC_CA)))
+    talk = Talk(server)
+    talk.anchor = EC_CA.certificate
+    before = talk.learn()
+    server.offered = (EC_CA,)
+    with pytest.raises(TrustError, match="does not offer an RSA key to encrypt to any more"):
+        talk.run(flows.learn_ca(ENDPOINT, None, Preferences(), NOW, before))
+    server.offered = (EC_CA, pki.ra(EC_CA, "rsa1024"))
+    again = talk.run(flows.learn_ca(ENDPOINT, None, Preferences(), NOW, before))
+    assert again.recipient != before.recipient
+
+
 def test_driver_that_answers_something_else_is_told_so() -> None:
     flow = flows.get_capabilities(ENDPOINT, None)
     flow.send(None)

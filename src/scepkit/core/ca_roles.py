@@ -180,5 +180,12 @@ def notes_on(
                 f"{title(link.certificate)} counts as an RA's certificate although its extended "
                 "key usage does not say so; to be sure, name it in ra_certificates"
             )
+    if not recipient.facts.rsa:
+        # Somebody between may have left an RA with an RSA key out of the offer.
+        yield (
+            f"{title(recipient.certificate)} cannot be encrypted to, so the challenge alone "
+            "protects requests: whoever sees one can try guesses on it; if the CA has an RA with "
+            "an RSA key, name it in ra_certificates (--ra-cert)"
+        )
     if _unfitness(recipient) == 2:
         yield f"{title(recipient.certificate)} is encrypted to although its key usage is not for it"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.core import http
 from scepkit.core.ca_certificates import authenticate
 from scepkit.core.ca_replies import read_ca_certificates
 from scepkit.core.capabilities import Capabilities, Capability, parse_capabilities
-from scepkit.core.certificates import view_of
+from scepkit.core.certificates import CertificateView, view_of
 from scepkit.core.flows.operation import exchange, expect_ok, status_error
 from scepkit.core.flows.steps import Flow, KnownCa, Preferences, VerifyCa
 from scepkit.core.http import Endpoint
@@ -55,7 +56,8 @@ def learn_ca(
 ) -> Flow[KnownCa]:
     """GetCACert, the caller's verifier, GetCACaps.
 
-    :param previous: what was known before a refresh; a CA that suddenly offers less is refused.
+    :param previous: what was known before a refresh; a CA that suddenly offers less is refused,
+        also one without the RSA key that requests were encrypted to.
     """
     offer = yield from fetch_offer(endpoint, profile)
     anchor = yield VerifyCa(offer)
@@ -64,6 +66,14 @@ def learn_ca(
     certificates = authenticate(offer, anchor, now, ra_certificates=preferences.ra_certificates)
     capabilities = yield from get_capabilities(endpoint, profile)
     _check_capabilities(capabilities, preferences, previous)
+    recipient = view_of(certificates.recipient)
+    if previous is not None and _is_rsa(previous.recipient) and not _is_rsa(recipient):
+        raise TrustError(
+            "the server does not offer an RSA key to encrypt to any more; somebody between may "
+            "have left it out, so that the challenge alone would protect the request",
+            fingerprints=offer.fingerprints,
+            hint="compare with what `scepkit ca` shows from another network",
+        )
     return KnownCa(
         endpoint=endpoint,
         profile=profile,
@@ -71,8 +81,12 @@ def learn_ca(
         capabilities=capabilities,
         preferences=preferences,
         signers=tuple(view_of(certificate) for certificate in certificates.signers),
-        recipient=view_of(certificates.recipient),
+        recipient=recipient,
     )
+
+
+def _is_rsa(certificate: CertificateView) -> bool:
+    return isinstance(certificate.public_key(), rsa.RSAPublicKey)
 
 
 _PROTECTIVE = (Capability.AES, Capability.SHA256, Capability.POST_PKI_OPERATION)
