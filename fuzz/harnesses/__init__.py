@@ -21,6 +21,7 @@ NAMES = (
     "signed",
     "enveloped",
     "request",
+    "service",
     "reply",
     "query",
     "capabilities",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import random
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -22,7 +24,9 @@ MEASURED = (
     "scepkit.server.parsing",
 )
 
-_FILE = Path(mkdtemp(prefix="scepkit-fuzz-")) / "scepkit.toml"
+_PLACE = Path(mkdtemp(prefix="scepkit-fuzz-"))
+atexit.register(shutil.rmtree, _PLACE, ignore_errors=True)
+_FILE = _PLACE / "scepkit.toml"
 _LEAST = """[secrets]
 challenge_key = "kkkkkkkkkkkkkkkk"
 [ca.main]
