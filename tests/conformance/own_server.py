@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,7 +99,11 @@ class OwnServer:
     url: str
     ca: x509.Certificate
     operator: Operator
-    log: list[str] = field(default_factory=list)
+    process: RunningServer
+
+    def reload(self) -> None:
+        """Let it read its configuration again."""
+        self.process.reload()
 
 
 @contextmanager
@@ -126,6 +130,6 @@ def own_server(
     server = RunningServer(config)
     try:
         with open_office(Output(quiet=True), str(config), "test") as office:
-            yield OwnServer(f"{server.url}/scep", certificate, Operator(office), server.lines)
+            yield OwnServer(f"{server.url}/scep", certificate, Operator(office), server)
     finally:
         server.stop()
