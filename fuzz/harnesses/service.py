@@ -6,7 +6,6 @@ import atexit
 import random
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from tempfile import mkdtemp
 
 from fuzz.bounds import Bounds
@@ -30,9 +29,7 @@ MEASURED = (
 )
 BOUNDS = Bounds(milliseconds=request.BOUNDS.milliseconds + 2000)
 
-# In memory where that is a folder: a write to a disk takes longer than all else.
-_SHARED_MEMORY = Path("/dev/shm")
-_PLACE = mkdtemp(prefix="scepkit-fuzz-", dir=_SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None)
+_PLACE = mkdtemp(prefix="scepkit-fuzz-")
 
 
 def _world() -> World:
