@@ -343,9 +343,11 @@ def revoke_certificate(
     if code is None:
         raise InputError(f"there is no reason {reason!r}; expected one of {', '.join(REASONS)}")
     row = find_certificate(store, ca, serial)
+    why = {"reason": reason}
+    at = milliseconds(now)
     revoked = store.write(
         lambda tx: certificates.revoke(
-            tx, row.ca_id, row.serial, reason=code, actor=actor, now=milliseconds(now)
+            tx, row.ca_id, row.serial, reason=code, actor=actor, now=at, detail=why
         )
     )
     if revoked is None:

@@ -11,11 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from scepkit.errors import InputError
 from scepkit.server.naming import Binding
 from scepkit.server.pepper import Pepper
 from scepkit.server.verdicts import Answer, EnrolRequest, No, Yes
 from scepkit.store.challenges import NewChallenge
 from scepkit.store.rows import Challenge, milliseconds
+
+#: What fits into a table that people read, in characters.
+LONGEST_LABEL = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,12 @@ def new_challenge(
     expires_at: datetime,
     label: str = "",
 ) -> tuple[str, NewChallenge]:
-    """A fresh secret, and what is stored of it."""
+    """A fresh secret, and what is stored of it.
+
+    :raises InputError: the label is too long.
+    """
+    if len(label) > LONGEST_LABEL:
+        raise InputError(f"a label has up to {LONGEST_LABEL} characters, not {len(label)}")
     nonce = pepper.new_nonce()
     secret = pepper.challenge(nonce)
     bound = Binding(binding.subject, binding.san, nonce if recoverable else None)

@@ -26,6 +26,17 @@ _PLACED = "placed.json"
 _NOT_OURS = frozenset({"lost+found"})
 
 
+def check_free(target: Path, *, last: str, beside: Collection[str] = ()) -> None:
+    """Refuse early what `new_directory` would refuse: before anybody is asked for a passphrase.
+
+    :raises KeyLoadError: `target` has other things in it, or is no directory.
+    """
+    if target.is_dir():
+        _refuse_content(target, last, beside)
+    elif target.exists():
+        raise KeyLoadError(f"{target} is not a directory", path=str(target))
+
+
 @contextlib.contextmanager
 def new_directory(target: Path, *, last: str, beside: Collection[str] = ()) -> Iterator[Path]:
     """A directory to fill; what is in it when the block ends becomes the content of `target`.

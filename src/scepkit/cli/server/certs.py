@@ -206,8 +206,8 @@ def _show_one(out: Output, row: Certificate, ca: str, certificate: Any) -> None:
          example="scepkit certs revoke 3f09c1... --reason keyCompromise")  # fmt: skip
 @click.argument("serials", metavar="SERIAL...", nargs=-1, required=True)
 @_of_ca_option
-@option("--reason", type=click.Choice(REVOCATION_REASONS), default="unspecified",
-        show_default=True, metavar="REASON", section="Decision",
+@option("--reason", type=click.Choice(REVOCATION_REASONS, case_sensitive=False),
+        default="unspecified", show_default=True, metavar="REASON", section="Decision",
         help=f"Why, for the CRL: {', '.join(REVOCATION_REASONS[1:])}, or unspecified.")  # fmt: skip
 @office_options
 def revoke(

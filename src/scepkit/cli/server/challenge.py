@@ -8,7 +8,7 @@ import click
 
 from scepkit.cli.command import command, group, option
 from scepkit.cli.output import Output
-from scepkit.cli.server.options import in_profile_option, office_options, page_options
+from scepkit.cli.server.options import ROW, in_profile_option, office_options, page_options
 
 challenge = group(
     "challenge",
@@ -129,7 +129,7 @@ def list_challenges(
 
 
 @command("revoke", within=challenge, example="scepkit challenge revoke 17")
-@click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument("numbers", metavar="ID...", type=ROW, nargs=-1, required=True)
 @office_options
 def revoke(out: Output, /, config: str, actor: str | None, numbers: tuple[int, ...]) -> None:
     """Let challenges be used no more.

@@ -25,12 +25,14 @@ from scepkit.cli.passwords import read_secret_file
 from scepkit.cli.terminal import ask, ask_secret, has_terminal
 from scepkit.config import parse_address, parse_duration
 from scepkit.core.names import parse_subject
+from scepkit.errors import KeyLoadError
 from scepkit.keys import generate_key, parse_key_spec, pem, read_key_file, write_file
 from scepkit.server import founding
 from scepkit.server.establishing import Established, establish
 from scepkit.server.founding import Plan
+from scepkit.server.founding_text import CONFIGURATION
 from scepkit.server.parsing import parse_database_url, parse_url
-from scepkit.server.placing import new_directory, write_all
+from scepkit.server.placing import check_free, new_directory, write_all
 
 if TYPE_CHECKING:
     from scepkit.core.certificates import PrivateKey
@@ -59,6 +61,7 @@ def found(
     out: Output, target: str, options: Mapping[str, Any], *, actor: str, now: datetime
 ) -> Established:
     """Make a CA, or take one that exists."""
+    check_free(Path(target), last=CONFIGURATION, beside=(founding.WAITING,))
     plan, passphrase = _plan_and_passphrase(out, options)
     if options["ca_cert"] is not None or options["ca_key"] is not None:
         ca = _existing(out, options)
@@ -75,6 +78,7 @@ def begin(out: Output, target: str, options: Mapping[str, Any], *, now: datetime
     """Make the key of a CA and the request for its certificate; returns the request's file."""
     if options["ca_cert"] is not None or options["ca_key"] is not None:
         raise click.UsageError("--csr-out is for a CA that has no certificate and no key yet")
+    check_free(Path(target), last=founding.WAITING)
     plan, passphrase = _plan_and_passphrase(out, options)
     key = generate_key(plan.key_type)
     csr = founding.certificate_request(plan, key)
@@ -174,7 +178,12 @@ def _existing(out: Output, options: Mapping[str, Any]) -> CaIssuer:
         raise click.UsageError("--ca-key needs --ca-cert")
     passwords = KeyPassword(out, options["key_password_file"])
     certificates = passwords.read_certificates(options["ca_cert"])
-    key: PrivateKey = passwords.read_key(options["ca_key"] or options["ca_cert"])
+    try:
+        key: PrivateKey = passwords.read_key(options["ca_key"] or options["ca_cert"])
+    except KeyLoadError as error:
+        if options["ca_key"] is None and not error.hint:
+            error.hint = "name the CA's private key with --ca-key"
+        raise
     return founding.imported_ca(certificates, key)
 
 

@@ -12,6 +12,9 @@ from scepkit.cli.command import option, together
 _SERVER = "Server"
 _LIST = "List"
 
+#: Numbers of rows, as far as a database counts.
+ROW = click.IntRange(1, 2**63 - 1)
+
 config_option = option(
     "--config", metavar="FILE", default="scepkit.toml", show_default=True, section=_SERVER,
     help="The server's configuration.",
@@ -30,7 +33,7 @@ limit_option = option(
 )  # fmt: skip
 
 before_option = option(
-    "--before", type=click.IntRange(min=1), metavar="ID", section=_LIST,
+    "--before", type=ROW, metavar="ID", section=_LIST,
     help="Show those before this one: the next page.",
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ import click
 from scepkit.cli.command import command, group, option
 from scepkit.cli.output import Output
 from scepkit.cli.server.options import (
+    ROW,
     in_profile_option,
     office_options,
     page_options,
@@ -77,7 +78,7 @@ def list_requests(
 
 
 @command("show", within=requests, example="scepkit requests show 17")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=ROW)
 @office_options
 def show(out: Output, /, config: str, actor: str | None, number: int) -> None:
     """Show a request, what is in its CSR, and what the profile would say to it."""
@@ -141,7 +142,7 @@ def _values(view: RequestView) -> dict[str, Any]:
 
 
 @command("approve", within=requests, example="scepkit requests approve 17 --reason 'ticket 4711'")
-@click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument("numbers", metavar="ID...", type=ROW, nargs=-1, required=True)
 @_reason_option
 @office_options
 def approve(out: Output, /, config: str, actor: str | None, **options: Any) -> None:
@@ -153,7 +154,7 @@ def approve(out: Output, /, config: str, actor: str | None, **options: Any) -> N
 
 
 @command("reject", within=requests, example="scepkit requests reject 17 --reason 'unknown device'")
-@click.argument("numbers", metavar="ID...", type=int, nargs=-1, required=True)
+@click.argument("numbers", metavar="ID...", type=ROW, nargs=-1, required=True)
 @_reason_option
 @office_options
 def reject(out: Output, /, config: str, actor: str | None, **options: Any) -> None:
