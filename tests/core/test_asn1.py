@@ -114,6 +114,7 @@ def test_absent_fields_are_empty(content: str, found: list[bytes]) -> None:
         ("028105 0102030405", "not definite and minimal"),
         ("02820005 0102030405", "not definite and minimal"),
         ("02820080" + "00" * 128, "not definite and minimal"),
+        ("028200ff" + "00" * 255, "not definite and minimal"),
         ("0283000100" + "00" * 256, "not definite and minimal"),
         ("02ff" + "01" * 127, "it is cut off"),
     ],

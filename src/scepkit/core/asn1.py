@@ -225,7 +225,13 @@ def only(data: bytes, tag: int = ANY) -> bytes:
     if data[0] != tag and not (tag == ANY and data[0] in _TAGS):
         raise NotDerError(_unexpected(data, tag))
     length = data[1]
-    if (2 + length if length < 0x80 else _long_end(data, 0)) != size:
+    if length < 0x80:
+        end = 2 + length
+    elif length == 0x82 and size > 3 and data[2]:  # as nearly all that comes in as a whole
+        end = 4 + (data[2] << 8 | data[3])
+    else:
+        end = _long_end(data, 0)
+    if end != size:
         raise NotDerError("it is cut off, or something follows it")
     return data
 
