@@ -5,11 +5,13 @@ Accepted forgeries, exceptions that are no errors of the library's, and what is 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
 
 from scepkit import (
+    Client,
     DecodeError,
     Issued,
     Pending,
@@ -148,12 +150,22 @@ def test_a_body_that_is_no_reply_is_a_decode_error(body: bytes, content_type: st
     assert caught.value.title == ("Oh" if b"<title>" in body else "")
 
 
-@pytest.mark.parametrize("fault", ["nonce-missing", "transaction-id-wrong", "query-pending"])
-def test_queries_are_checked_like_enrolments(fault: str) -> None:
+@pytest.mark.parametrize(
+    ("ask", "fault"),
+    [
+        *itertools.product(
+            [Client.get_crl, Client.get_certificate],
+            ["nonce-missing", "recipient-nonce-wrong", "transaction-id-missing",
+             "transaction-id-wrong"],
+        ),
+        (Client.get_crl, "query-pending"),
+    ],
+)  # fmt: skip
+def test_queries_are_checked_like_enrolments(ask: Callable[..., object], fault: str) -> None:
     ca = make_ca(faults=[fault])
     own = requester(ca)
     with make_client(ca) as client, pytest.raises((ReplyMismatchError, DecodeError)) as caught:
-        client.get_crl(own.certificate.serial_number, own)
+        ask(client, own.certificate.serial_number, own)
     if isinstance(caught.value, ReplyMismatchError):
         assert caught.value.field in {"recipientNonce", "transactionID"}
 

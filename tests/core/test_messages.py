@@ -29,7 +29,7 @@ from scepkit.errors import (
     InputError,
     SignatureError,
 )
-from tests import ber_writer, pki, tokens, vectors
+from tests import ber_writer, mutations, pki, tokens, vectors
 from tests import cms_writer as w
 from tests.core.exchange import (
     CA,
@@ -43,6 +43,7 @@ from tests.core.exchange import (
     NONCE,
     REPLIES,
     SECRET,
+    crl_of,
     encode,
     key_of,
     open_reply,
@@ -56,12 +57,6 @@ from tests.pki import Identity
 
 MODERN_CIPHERS = [one for one in Cipher if not one.legacy]
 MODERN_DIGESTS = [one for one in Digest if not one.legacy]
-PROTECTIONS = [
-    Protection(cipher, digest, transport)
-    for cipher in MODERN_CIPHERS
-    for digest in MODERN_DIGESTS
-    for transport in KeyTransport
-]
 EC384 = pki.self_signed("p384-device", "ec384")
 #: Text as it may be in a transactionID; most of it may not be in a PrintableString.
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=255)
@@ -81,37 +76,105 @@ def test_messages_in_ber_are_read() -> None:
         assert messages.decrypt_request(read, key_of(CA)).data == DATA[2]
 
 
-@each_data
-@settings(max_examples=40, deadline=None)
-@given(st.sampled_from(PROTECTIONS), st.sampled_from([DEVICE, ISSUED, EC_DEVICE, EC384]))
+def names() -> st.SearchStrategy[bytes]:
+    return st.text("ab é", min_size=1, max_size=20).map(lambda text: pki.name(text).public_bytes())
+
+
+SERIALS = st.integers(-(2**70), 2**160)
+REQUESTS = st.binary(max_size=400).map(w.seq)
+#: Every kind of request, with what may be in it.
+DATA_OF: dict[type, st.SearchStrategy[MessageData]] = {
+    messages.PkcsReq: st.builds(messages.PkcsReq, REQUESTS),
+    messages.RenewalReq: st.builds(messages.RenewalReq, REQUESTS),
+    messages.CertPoll: st.builds(messages.CertPoll, names(), names()),
+    messages.GetCert: st.builds(messages.GetCert, names(), SERIALS),
+    messages.GetCrl: st.builds(messages.GetCrl, names(), SERIALS),
+}
+#: Every kind of reply, with what may be in it.
+REPLY_OF: dict[type, st.SearchStrategy[CertRep]] = {
+    messages.Success: st.builds(
+        messages.Success,
+        st.lists(st.sampled_from([ISSUED.der, CA.der, EC_CA.der]), max_size=4).map(tuple),
+        st.lists(st.sampled_from([crl_of(CA), crl_of(EC_CA)]), max_size=2).map(tuple),
+    ),
+    Failure: st.builds(
+        Failure,
+        st.sampled_from(FailInfo) | st.integers(5, 9999),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=60),
+    ),
+    StillPending: st.just(StillPending()),
+}
+each_kind = pytest.mark.parametrize("kind", DATA_OF, ids=lambda kind: kind.__name__)
+each_reply_kind = pytest.mark.parametrize("kind", REPLY_OF, ids=lambda kind: kind.__name__)
+each_protection = pytest.mark.parametrize(
+    ("cipher", "transport"),
+    [
+        (cipher, transport)
+        for cipher in MODERN_CIPHERS
+        for transport in (*KeyTransport, None)  # None: by the challengePassword
+    ],
+    ids=lambda one: one.value if one else "password",
+)
+
+
+@each_kind
+@each_protection
+@mutations.examples(3)
+@given(drawn=st.data())
 def test_request_of_every_kind_is_read_back(
-    data: MessageData, protection: Protection, requester: Identity
+    kind: type, cipher: Cipher, transport: KeyTransport | None, drawn: st.DataObject
 ) -> None:
-    read = messages.read_request(encode(data, protection=protection, requester=requester))
+    data = drawn.draw(DATA_OF[kind])
+    requester = drawn.draw(st.sampled_from([DEVICE, ISSUED, EC_DEVICE, EC384]))
+    protection = Protection(cipher, drawn.draw(st.sampled_from(MODERN_DIGESTS)), transport)
+    ours = key_of(CA) if transport else SECRET
+    read = messages.read_request(
+        encode(
+            data,
+            protection=protection,
+            requester=requester,
+            recipient=None if transport else SECRET,
+        )
+    )
     assert read.transaction_id == ID
     assert read.sender_nonce == NONCE
     assert read.signer == seen(requester)
     assert read.digest is protection.digest
     assert read.message_type is messages.message_type_of(data)
     assert read.message_type_text == str(int(read.message_type or 0))
-    opened = messages.decrypt_request(read, key_of(CA))
-    assert opened == messages.DecryptedRequest(data, protection)
+    assert messages.decrypt_request(read, ours) == messages.DecryptedRequest(data, protection)
 
 
-@pytest.mark.parametrize("reply", REPLIES, ids=str)
-@settings(max_examples=20, deadline=None)
-@given(protection=st.sampled_from(PROTECTIONS))
-def test_reply_of_every_kind_is_read_back(reply: CertRep, protection: Protection) -> None:
-    assert open_reply(seal(reply, protection=protection)) == reply
+@each_kind
+@pytest.mark.parametrize("digest", MODERN_DIGESTS)
+@pytest.mark.parametrize("requester", [DEVICE, EC_DEVICE, EC384])
+def test_request_signed_with_every_digest_and_key_is_read_back(
+    kind: type, digest: Digest, requester: Identity
+) -> None:
+    (data,) = [one for one in DATA if type(one) is kind]
+    read = messages.read_request(
+        encode(data, protection=Protection(digest=digest), requester=requester)
+    )
+    assert read.digest is digest
+    assert messages.decrypt_request(read, key_of(CA)).data == data
 
 
-@each_data
-@pytest.mark.parametrize("cipher", MODERN_CIPHERS)
-def test_request_to_an_ec_ca_is_read_back(data: MessageData, cipher: Cipher) -> None:
-    protection = Protection(cipher, Digest.SHA512, None)
-    read = messages.read_request(encode(data, recipient=SECRET, protection=protection))
-    opened = messages.decrypt_request(read, SECRET)
-    assert opened == messages.DecryptedRequest(data, protection)
+@each_reply_kind
+@each_protection
+@mutations.examples(3)
+@given(drawn=st.data())
+def test_reply_of_every_kind_is_read_back(
+    kind: type, cipher: Cipher, transport: KeyTransport | None, drawn: st.DataObject
+) -> None:
+    reply = drawn.draw(REPLY_OF[kind])
+    by = drawn.draw(st.sampled_from([CA, EC_CA]))
+    protection = Protection(cipher, drawn.draw(st.sampled_from(MODERN_DIGESTS)), transport)
+    if transport:
+        body = seal(reply, by=by, protection=protection)
+        assert open_reply(body, signers=[by]) == reply
+    else:
+        body = seal(reply, by=by, protection=protection, recipient=SECRET)
+        assert open_reply(body, signers=[by], decrypt_with=SECRET) == reply
 
 
 @pytest.mark.parametrize("requester", [EC_DEVICE, EC384])
