@@ -6,7 +6,6 @@ does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape
 
 from scepkit.conformance.exchanges import Exchange, as_base64
@@ -14,6 +13,9 @@ from scepkit.conformance.registry import Class
 from scepkit.conformance.report.text import theme_title, verdict_line
 from scepkit.conformance.runner import Report, Result
 from scepkit.conformance.verdicts import Kind
+
+#: Exchanges that are shown of a test that went well.
+_MOST_OF_GOOD = 3
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --paper: #fff; --faint: #59636e; --rule: #d1d9e0;
@@ -120,15 +122,16 @@ def _first(report: Report) -> str:
 def _all(report: Report) -> str:
     parts = []
     theme = ""
+    seen: dict[int, str] = {}
     for result in report.results:
         if result.check.theme != theme:
             theme = result.check.theme
             parts.append(f"<h2>{_text(theme_title(theme))}</h2>\n")
-        parts.append(_test(result))
+        parts.append(_test(result, seen))
     return "".join(parts)
 
 
-def _test(result: Result) -> str:
+def _test(result: Result, seen: dict[int, str]) -> str:
     check, verdict = result.check, result.verdict
     look = result.kind.value if result.kind in (Kind.FAIL, Kind.WARN, Kind.PASS) else "other"
     head = (
@@ -147,7 +150,7 @@ def _test(result: Result) -> str:
             words = f"{check.disputed} Accept it with --waive {check.id}."
             parts.append(f"<p><strong>Disputed:</strong> {_text(words)}</p>\n")
     parts.append(f'<p class="faint">{_text(check.section)}; {_text(_effort(result))}</p>\n')
-    parts += _exchanges(result.exchanges)
+    parts += _exchanges(result, seen)
     return "".join([*parts, "</section>\n"])
 
 
@@ -156,8 +159,20 @@ def _effort(result: Result) -> str:
     return f"{result.requests} request{plural}, {result.seconds:.2f} s"
 
 
-def _exchanges(exchanges: Iterable[Exchange]) -> list[str]:
-    return [_exchange(one) for one in exchanges]
+def _exchanges(result: Result, seen: dict[int, str]) -> list[str]:
+    """What was sent and received; of a test that went well the beginning, and nothing twice."""
+    most = _MOST_OF_GOOD if result.kind in (Kind.PASS, Kind.SKIPPED) else len(result.exchanges)
+    parts = []
+    for exchange in result.exchanges[:most]:
+        before = seen.setdefault(id(exchange), result.check.id)
+        if before == result.check.id:
+            parts.append(_exchange(exchange))
+        else:
+            link = f'<a href="#{_text(before)}">{_text(before)}</a>'
+            parts.append(f'<p class="faint">{_text(exchange.what)}: as in {link}</p>\n')
+    if left := result.requests - min(most, len(result.exchanges)):
+        parts.append(f'<p class="faint">{left} more requests are not shown</p>\n')
+    return parts
 
 
 def _exchange(exchange: Exchange) -> str:

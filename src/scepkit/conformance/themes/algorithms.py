@@ -82,13 +82,13 @@ def strong(probe: Probe) -> Verdict:
     "T40",
     Class.OPTIONAL,
     "RSA-OAEP is answered in RSA-OAEP, or refused",
-    section="RFC 5652 6.2.1; RFC 3560 (Q26, Q27)",
+    section="RFC 5652 6.2.1; RFC 3560",
     remedy="decrypt OAEP (with SHA-1 and with SHA-256) and answer with the algorithm of the "
     "request: newer Windows clients use nothing else",
     needs=RSA,
 )
 def oaep(probe: Probe) -> Verdict:
-    """With SHA-1 and explicit parameters, and with SHA-256."""
+    """With SHA-1 and explicit parameters, and with SHA-256 (Q26, Q27)."""
 
     def verdict(transport: str) -> Verdict:
         answer = probe.enrol(sealing=Sealing(transport=transport), what=f"PKCSReq, {transport}")

@@ -33,13 +33,13 @@ _BYPASS = "the messageType goes round the authorisation"
     "T58",
     Class.SECURITY,
     "a RenewalReq signed with a self-signed certificate, without a challenge, is refused",
-    section="RFC 8894 2.3, 2.4 (A6, A7)",
+    section="RFC 8894 2.3, 2.4",
     remedy="take a RenewalReq only from a certificate that the CA has issued, that is valid and "
     "not revoked; a self-signed one proves nothing",
     needs=ISSUE,
 )
 def self_signed_renewal(probe: Probe) -> Verdict:
-    """With an own name, with that of somebody who has a certificate, and with the CA's."""
+    """With an own name, with that of somebody who has a certificate, and with the CA's (A6, A7)."""
     closed(probe)
     codes = (BAD_REQUEST, BAD_MESSAGE_CHECK, BAD_CERT_ID)
     known = probe.baseline_requester().subject
@@ -65,12 +65,12 @@ def self_signed_renewal(probe: Probe) -> Verdict:
     "T59",
     Class.SECURITY,
     "an UpdateReq (18) without a challenge is refused",
-    section="RFC 8894 3.2.1.2 (A6)",
+    section="RFC 8894 3.2.1.2",
     remedy="refuse messageTypes that RFC 8894 does not have; 18 was in a draft only",
     needs=ISSUE,
 )
 def update_request(probe: Probe) -> Verdict:
-    """Type 18, with a certificate request that is right."""
+    """Type 18, with a certificate request that is right (A6)."""
     closed(probe)
     requester = probe.requester(challenge=None)
     answer = probe.enrol(requester, message_type="18", what="messageType 18 without a challenge")
@@ -81,12 +81,12 @@ def update_request(probe: Probe) -> Verdict:
     "T60",
     Class.SECURITY,
     "messageTypes that are no request are refused, and the server lives on",
-    section="RFC 8894 3.2.1.2 (A6, A15)",
+    section="RFC 8894 3.2.1.2",
     remedy="compare the messageType as a whole with 17, 19, 20, 21 and 22, and refuse all others",
     needs=ISSUE,
 )
 def strange_types(probe: Probe) -> Verdict:
-    """Numbers and other texts, each with a certificate request and no challenge."""
+    """Numbers and other texts, each with a certificate request and no challenge (A6, A15)."""
     closed(probe)
     parts = []
     for kind in ("0", "1", "3", "16", "20", "99", "", "19 ", "019", "+19", "-1", "nineteen"):
@@ -117,13 +117,13 @@ def _certificates(answer: Answer) -> set[x509.Certificate]:
     "T74",
     Class.SECURITY,
     "the same request again gives the same certificate, or none",
-    section="RFC 8894 4.4, 5.2 (A14, G9)",
+    section="RFC 8894 4.4, 5.2",
     remedy="keep the result of each transaction, and answer a request that comes again (same "
     "transactionID, key and CSR) with it",
     needs=ISSUE,
 )
 def replay(probe: Probe) -> Verdict:
-    """Byte for byte the same message, twice."""
+    """Byte for byte the same message, twice (A14, G9)."""
     requester = probe.requester()
     message = probe.draft(requester, what="PKCSReq").build()
     first = probe.send(message)
@@ -148,13 +148,13 @@ def replay(probe: Probe) -> Verdict:
     "T75",
     Class.MUST,
     "another request under the same transactionID does not get the first one's certificate",
-    section="RFC 8894 3.2.1.1 (G9)",
+    section="RFC 8894 3.2.1.1",
     remedy="compare key and CSR, not the transactionID alone; refuse with badRequest (2), or treat "
     "it as a new transaction",
     needs=ISSUE,
 )
 def same_transaction(probe: Probe) -> Verdict:
-    """Somebody else, under the same transactionID."""
+    """Somebody else, under the same transactionID (G9)."""
     requester = probe.requester()
     first = probe.enrol(requester, what="PKCSReq")
     if not first.success and not first.pending:

@@ -231,13 +231,13 @@ def strength(probe: Probe) -> Verdict:
     "T13",
     Class.QUIRK,
     "what is offered is what Apple's and NDES' clients can make sense of",
-    section="RFC 8894 4.2.1 (Q20, Q34)",
+    section="RFC 8894 4.2.1",
     remedy="where the CA itself answers, offer its certificate alone, as x-x509-ca-cert",
     disputed="a chain as x-x509-ca-ra-cert is what RFC 8894 4.2.1.2 asks for; only Apple's clients "
     "then look for an RA",
 )
 def split_roles(probe: Probe) -> Verdict:
-    """Which certificate is for which part, and whether there is an RA behind the RA's type."""
+    """Which certificate is for which part, and whether there is an RA at all (Q20, Q34)."""
     found = probe.operation("GetCACert")
     offered = _offered(probe)
     lines = []
@@ -272,11 +272,11 @@ def _is_ca(certificate: x509.Certificate) -> bool:
     "T14",
     Class.QUIRK,
     "GetCACert with an identifier that nobody knows is answered, or refused with 4xx",
-    section="RFC 8894 4.2 (Q15, Q41)",
+    section="RFC 8894 4.2",
     remedy="ignore an unknown `message=` of GetCACert, or answer HTTP 404",
 )
 def unknown_identifier(probe: Probe) -> Verdict:
-    """Clients put all kinds of words there."""
+    """Clients put all kinds of words there (Q15, Q41)."""
     queries = ("message=CAIdentifier", "message=0", "message=no-such-ca", "message=")
     return together(
         (query, no_server_error(probe.get(f"operation=GetCACert&{query}"))) for query in queries
@@ -314,11 +314,11 @@ def next_ca(probe: Probe) -> Verdict:
     "T16",
     Class.SHOULD,
     "GetNextCACert, where it is not announced, is refused in so many words",
-    section="RFC 8894 4.7 (Q55)",
+    section="RFC 8894 4.7",
     remedy="answer HTTP 404 or 501 to operations that you do not have",
 )
 def no_next_ca(probe: Probe) -> Verdict:
-    """4xx or 501; above all no certificate that nobody signed."""
+    """4xx or 501; above all no certificate that nobody signed (Q55)."""
     if probe.session.caps.next_ca:
         return skipped("GetNextCACert is announced")
     found = probe.operation("GetNextCACert")

@@ -54,11 +54,11 @@ def caps_answered(probe: Probe) -> Verdict:
     "T02",
     Class.SHOULD,
     "GetCACaps is answered as text/plain, without parameters",
-    section="RFC 8894 3.5.2 (Q12)",
+    section="RFC 8894 3.5.2",
     remedy="send `Content-Type: text/plain`; old clients stumble over `; charset=...`",
 )
 def caps_type(probe: Probe) -> Verdict:
-    """The Content-Type."""
+    """The Content-Type (Q12)."""
     found = probe.operation("GetCACaps")
     if found.status != 200:
         return inconclusive(f"there is no list: {found.answer_text}")
@@ -116,13 +116,13 @@ def scep_standard(probe: Probe) -> Verdict:
     "T05",
     Class.QUIRK,
     "the words that old devices look for are listed one by one",
-    section="RFC 8894 3.5.2 (Q01, Q22)",
+    section="RFC 8894 3.5.2",
     remedy="list AES, DES3, SHA-1, SHA-256, POSTPKIOperation and Renewal beside SCEPStandard, "
     "as far as they are true",
     disputed="a server that refuses 3DES and SHA-1 on purpose is right not to list them",
 )
 def legacy_words(probe: Probe) -> Verdict:
-    """Words for Apple, IOS and jscep."""
+    """Words for Apple, IOS and jscep (Q01, Q22)."""
     found = probe.operation("GetCACaps")
     if found.status != 200:
         return inconclusive(f"there is no list: {found.answer_text}")
@@ -137,11 +137,11 @@ def legacy_words(probe: Probe) -> Verdict:
     "T06",
     Class.QUIRK,
     "GetCACaps with a message parameter, or an empty one, is answered the same",
-    section="RFC 8894 3.5.1 (Q02)",
+    section="RFC 8894 3.5.1",
     remedy="ignore `message=` in GetCACaps unless it names a profile that you have",
 )
 def caps_with_message(probe: Probe) -> Verdict:
-    """Cisco IOS sends the name of its trustpoint."""
+    """Cisco IOS sends the name of its trustpoint (Q02)."""
     plain = probe.get("operation=GetCACaps")
 
     def verdict(query: str) -> Verdict:

@@ -47,14 +47,14 @@ def one_time(probe: Probe) -> None:
     "T52",
     Class.SECURITY,
     "a request without a challenge is refused or held for a person",
-    section="RFC 8894 2.4, 7.3 (A5)",
+    section="RFC 8894 2.4, 7.3",
     remedy="refuse a PKCSReq that has no challengePassword, above all where the server has none "
     "configured",
     disputed="a server that is open on purpose is tested with --open",
     needs=ISSUE,
 )
 def without(probe: Probe) -> Verdict:
-    """No challengePassword attribute."""
+    """No challengePassword attribute (A5)."""
     closed(probe)
     answer = probe.enrol(probe.requester(challenge=None), what="PKCSReq without a challenge")
     return must_refuse(answer, with_=(BAD_REQUEST,), pending_allowed=True, why=_OPEN)
@@ -64,13 +64,13 @@ def without(probe: Probe) -> Verdict:
     "T53",
     Class.SECURITY,
     "a challenge that is empty, wrong, cut off or has something behind it is refused",
-    section="RFC 8894 2.4, 7.3 (A5)",
+    section="RFC 8894 2.4, 7.3",
     remedy="compare the whole challenge, byte by byte and in constant time; nothing equals an "
     "empty one",
     needs=CHALLENGE,
 )
 def wrong(probe: Probe) -> Verdict:
-    """Empty; another; with NUL, with a blank; a prefix; nothing but its first letter."""
+    """Empty; another; with NUL, with a blank; a prefix; nothing but its first letter (A5)."""
     closed(probe)
     right = probe.requester().challenge or ""
     variants = {
@@ -143,7 +143,7 @@ def expired(probe: Probe) -> Verdict:
     "T57",
     Class.SECURITY,
     "a challenge that was given for one name does not do for another",
-    section="RFC 8894 7.3 (A4); CERT VU#971035",
+    section="RFC 8894 7.3; CERT VU#971035",
     remedy="bind a challenge to the subject and names it is given for, and refuse others with "
     "badRequest (2)",
     disputed="a server may leave names to a policy of its own; whoever has a challenge can then "
@@ -151,7 +151,7 @@ def expired(probe: Probe) -> Verdict:
     needs=CHALLENGE,
 )
 def other_name(probe: Probe) -> Verdict:
-    """A challenge for A with a request for B; and for another alternative name."""
+    """A challenge for A with a request for B; and for another alternative name (A4)."""
     closed(probe)
     asked = probe.session.next_subject()
     secret = probe.challenge(asked)
@@ -180,13 +180,13 @@ def other_name(probe: Probe) -> Verdict:
     "T63",
     Class.SECURITY,
     "an envelope that was caught and signed again is refused, and costs its owner nothing",
-    section="RFC 8894 3.1, 7.4 (A1)",
+    section="RFC 8894 3.1, 7.4",
     remedy="require that a self-signed signer has the key of the certificate request, before the "
     "challenge is looked up and used",
     needs=RSA,
 )
 def resigned(probe: Probe) -> Verdict:
-    """The attacker's message first, then the owner's own."""
+    """The attacker's message first, then the owner's own (A1)."""
     owner = probe.requester()
     envelope = probe.sealed(owner.csr(), owner)
     thief = Requester(probe.session.keys.take(), "CN=scepkit-check-thief")
@@ -211,13 +211,13 @@ def _own(probe: Probe, owner: Requester, envelope: bytes) -> Draft:
     "T78",
     Class.SECURITY,
     "the challenge is in no answer",
-    section="RFC 8894 7.3 (A20)",
+    section="RFC 8894 7.3",
     remedy="keep what clients send out of failInfoText and of HTTP bodies, and leave the challenge "
     "out of certificates",
     needs=CHALLENGE,
 )
 def not_told(probe: Probe) -> Verdict:
-    """In no refusal and in no certificate, in the clear or decrypted."""
+    """In no refusal and in no certificate, in the clear or decrypted (A20)."""
     right = probe.requester()
     answers: list[tuple[str, Answer, str]] = [
         ("a SUCCESS", probe.enrol(right, what="PKCSReq with its challenge"), right.challenge or "")

@@ -73,13 +73,13 @@ def _pwri(key_derivation: bytes, cipher: bytes) -> bytes:
     "T77",
     Class.SECURITY,
     "a password recipient cannot make the server work for long",
-    section="RFC 8018 4.2; RFC 8894 3.1 (A13)",
+    section="RFC 8018 4.2; RFC 8894 3.1",
     remedy="refuse iteration counts above a million and key derivations that you do not know, "
     "before deriving anything",
     needs={Need.ISSUE},
 )
 def password_bombs(probe: Probe) -> Verdict:
-    """A thousand million iterations, none, and another derivation."""
+    """A thousand million iterations, none, and another derivation (A13)."""
     salt = cmsparts.octets(secrets.token_bytes(16))
     derivations = {
         "a thousand million iterations": (_PBKDF2, _MONSTROUS),

@@ -298,14 +298,14 @@ def inner(probe: Probe) -> Verdict:
     "T28",
     Class.QUIRK,
     "the issued certificate comes first, and no root after it",
-    section="RFC 8894 3.3.2.1 (Q05, Q57)",
+    section="RFC 8894 3.3.2.1",
     remedy="put the issued certificate first and leave the root out",
     disputed="RFC 8894 lets a server add certificates in any order; old Cisco clients want the "
     "CA's certificate there, Juniper's do not",
     needs=ISSUE,
 )
 def order(probe: Probe) -> Verdict:
-    """Some clients take the first certificate for theirs."""
+    """Some clients take the first certificate for theirs (Q05, Q57)."""
     _, _, issued = _success(probe)
     own = issued_to(issued, probe.baseline_requester())
     if own is None:

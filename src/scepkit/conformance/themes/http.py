@@ -16,11 +16,11 @@ from scepkit.conformance.verdicts import Verdict, failed, passed, together, warn
     "T07",
     Class.QUIRK,
     "an operation in other letters of case is answered, or refused with 4xx",
-    section="RFC 8894 4.1 (Q44)",
+    section="RFC 8894 4.1",
     remedy="compare the operation without regard to case, or answer HTTP 400",
 )
 def operation_case(probe: Probe) -> Verdict:
-    """GetCACaps in small letters."""
+    """GetCACaps in small letters (Q44)."""
     return no_server_error(probe.get("operation=getcacaps"))
 
 
@@ -48,11 +48,11 @@ def unknown_operation(probe: Probe) -> Verdict:
     "T18",
     Class.SHOULD,
     "what devices append to the path leads to the same service, or to 404",
-    section="RFC 8894 4.1 (Q02, Q06)",
+    section="RFC 8894 4.1",
     remedy="serve the path with /pkiclient.exe and /cgi-bin/pkiclient.exe appended too",
 )
 def path_suffix(probe: Probe) -> Verdict:
-    """GetCACaps under longer paths."""
+    """GetCACaps under longer paths (Q02, Q06)."""
     plain = probe.operation("GetCACaps")
 
     def verdict(suffix: str) -> Verdict:

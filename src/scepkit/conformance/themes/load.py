@@ -51,14 +51,14 @@ def _told(answers: list[Answer]) -> str:
     "T55",
     Class.SECURITY,
     "of many requests at once with the same one-time challenge one gets a certificate",
-    section="RFC 8894 2.4 (A21)",
+    section="RFC 8894 2.4",
     remedy="use up a challenge by one conditional UPDATE (or DELETE ... RETURNING) in the "
     "transaction that stores the request",
     needs={*LOAD, Need.CHALLENGE},
     seconds=120,
 )
 def race(probe: Probe) -> Verdict:
-    """Twenty keys, one challenge."""
+    """Twenty keys, one challenge (A21)."""
     one_time(probe)
     first = probe.requester()
     messages: list[Message] = []

@@ -165,12 +165,12 @@ def other_names(probe: Probe) -> Verdict:
     "T89",
     Class.SECURITY,
     "CertPoll signed by somebody else is refused",
-    section="RFC 8894 4.4 (A22)",
+    section="RFC 8894 4.4",
     remedy="answer a poll only if its signer has the key of the request",
     needs=RSA,
 )
 def poll_theft(probe: Probe) -> Verdict:
-    """The right transactionID, another key."""
+    """The right transactionID, another key (A22)."""
     requester, asked = _asked(probe)
     thief = Requester(probe.session.keys.take(), requester.subject)
     answer = _poll(
@@ -212,12 +212,12 @@ def lost_reply(probe: Probe) -> Verdict:
     "T91",
     Class.OPTIONAL,
     "a PKCSReq that comes again while it waits is PENDING, and waits once",
-    section="RFC 8894 5.2 (Q36)",
+    section="RFC 8894 5.2",
     remedy="find a request that comes again by its transactionID and key, as if it were a poll",
     needs=RSA,
 )
 def sent_again(probe: Probe) -> Verdict:
-    """How micromdm's client polls."""
+    """How micromdm's client polls (Q36)."""
     requester, asked = _waiting(probe)
     again = probe.send(asked.message)
     parts = [("sent again", _still(again))]

@@ -142,12 +142,12 @@ def same_key(probe: Probe) -> Verdict:
     "T81",
     Class.OPTIONAL,
     "a PKCSReq signed with a certificate of this CA is granted or refused in words",
-    section="RFC 8894 2.3 (Q54)",
+    section="RFC 8894 2.3",
     remedy="take it as a renewal, as older drafts have it, or refuse with badRequest (2)",
     needs=RSA,
 )
 def by_pkcs_req(probe: Probe) -> Verdict:
-    """How macOS, IOS and sscep renew."""
+    """How macOS, IOS and sscep renew (Q54)."""
     requester, old = enrolled(probe)
     answer = _renew(
         probe, requester.subject, old, message_type="19", what="PKCSReq signed as a renewal"
@@ -178,13 +178,13 @@ def _foreign(probe: Probe, requester: Requester, *, namesake: bool) -> tuple[Ide
     "T82",
     Class.SECURITY,
     "a renewal is refused whose certificate is of another CA, of no CA, or revoked",
-    section="RFC 8894 2.3, 2.4 (A7)",
+    section="RFC 8894 2.3, 2.4",
     remedy="verify the signer's chain to your own CA, its dates and its revocation; certificates "
     "that certificates of devices have signed do not count",
     needs=RSA,
 )
 def wrong_signers(probe: Probe) -> Verdict:
-    """Another CA; one of the same name; one that a device plays; revoked."""
+    """Another CA; one of the same name; one that a device plays; revoked (A7)."""
     requester, real = enrolled(probe)
     parts = []
 
@@ -223,13 +223,13 @@ def _revoked(probe: Probe) -> Verdict:
     "T83",
     Class.SECURITY,
     "a renewal is refused that asks for another name than its certificate has",
-    section="RFC 8894 2.3 (A7)",
+    section="RFC 8894 2.3",
     remedy="compare the subject and the alternative names of the request with the certificate that "
     "signs it, and refuse others with badRequest (2)",
     needs=RSA,
 )
 def other_names(probe: Probe) -> Verdict:
-    """Another subject; another DNS name."""
+    """Another subject; another DNS name (A7)."""
     requester, old = enrolled(probe)
     other = _renew(probe, probe.session.next_subject(), old, what="RenewalReq for another subject")
     added = _renew(
@@ -283,13 +283,13 @@ def _is_ca(certificate: x509.Certificate) -> bool:
     "T84",
     Class.SECURITY,
     "a renewal is refused whose certificate has the right names and number and somebody's own key",
-    section="RFC 8894 2.3 (A7)",
+    section="RFC 8894 2.3",
     remedy="verify the signature of the signer's certificate; do not look it up by its issuer and "
     "serial number alone",
     needs=RSA,
 )
 def forged(probe: Probe) -> Verdict:
-    """Issuer, serial number and subject of a real certificate, around another key."""
+    """Issuer, serial number and subject of a real certificate, around another key (A7)."""
     requester, real = enrolled(probe)
     seen = view_of(real.certificate)
     thief = Requester(probe.session.keys.take(), requester.subject)

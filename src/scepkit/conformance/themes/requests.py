@@ -133,14 +133,14 @@ def proof_of_possession(probe: Probe) -> Verdict:
     "T67",
     Class.SECURITY,
     "a first request is refused that is not signed with the key it asks a certificate for",
-    section="RFC 8894 2.3, 3.3.1 (A1, G1)",
+    section="RFC 8894 2.3, 3.3.1",
     remedy="in a PKCSReq signed with a self-signed certificate, require that its key is the "
     "request's: otherwise an envelope that was caught can be sent again by anybody",
     disputed="RFC 8894 2.3 says only that the keys SHOULD be the same",
     needs=ISSUE,
 )
 def signer_key(probe: Probe) -> Verdict:
-    """Signer and request with different keys."""
+    """Signer and request with different keys (A1, G1)."""
     requester = probe.requester()
     other = probe.requester(challenge=None)
     answer = probe.enrol(requester, signer=other.identity(), what="signed by another key")
@@ -213,14 +213,14 @@ def _granted(what: str, certificate: x509.Certificate) -> bool:
     "T68",
     Class.SECURITY,
     "a certificate has nothing in it just because the request asked for it",
-    section="RFC 5280 4.2; RFC 8894 7.4 (A8)",
+    section="RFC 5280 4.2; RFC 8894 7.4",
     remedy="build extensions from your own profile; copy only the kinds of names that the profile "
     "lists, and refuse or drop everything else",
     disputed="a server whose profile allows such names on purpose may waive this",
     needs=ISSUE,
 )
 def wishes(probe: Probe) -> Verdict:
-    """CA:true, keyCertSign, dangerous EKUs, Windows' SID and UPN, wildcards."""
+    """CA:true, keyCertSign, dangerous EKUs, Windows' SID and UPN, wildcards (A8)."""
 
     def verdict(what: str, wanted: bytes) -> Verdict:
         requester = probe.requester()
@@ -262,13 +262,13 @@ _QUICK = 5.0
     "T69",
     Class.SECURITY,
     "keys that are too weak, too large or of another kind are refused, and quickly",
-    section="RFC 8894 7.6 (A24); NIST SP 800-57",
+    section="RFC 8894 7.6; NIST SP 800-57",
     remedy="take RSA from 2048 to 8192 bits with an odd public exponent from 65537, and EC from "
     "P-256; refuse all others with badAlg or badRequest, before any work with them",
     needs=ISSUE,
 )
 def weak_keys(probe: Probe) -> Verdict:
-    """RSA-1024, RSA-512, e = 1, RSA-16384, P-192, DSA."""
+    """RSA-1024, RSA-512, e = 1, RSA-16384, P-192, DSA (A24)."""
     own = probe.requester(challenge=None).key
     keys: dict[str, bytes] = {
         "RSA-512": _rsa_spki(512),

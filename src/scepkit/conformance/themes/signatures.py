@@ -204,12 +204,12 @@ def no_signed_attributes(probe: Probe) -> Verdict:
     "T101",
     Class.SECURITY,
     "SCEP attributes of wrong ASN.1 types are refused, and the server lives on",
-    section="RFC 8894 3.2.1 (Q19; CVE-2026-7668)",
+    section="RFC 8894 3.2.1",
     remedy="check the tag of every attribute's value before using it",
     needs=ISSUE,
 )
 def wrong_types(probe: Probe) -> Verdict:
-    """BOOLEAN, NULL, SEQUENCE, OCTET STRING, nothing."""
+    """BOOLEAN, NULL, SEQUENCE, OCTET STRING, nothing (Q19; CVE-2026-7668)."""
     values = {
         "BOOLEAN": b"\x01\x01\xff",
         "NULL": asn1.NULL,

@@ -107,14 +107,14 @@ def _key_makers(probe: Probe) -> Makers:
     "T72",
     Class.SECURITY,
     "what is wrong with the encrypted content cannot be seen from the refusal, nor from its time",
-    section="RFC 8894 7.4; RFC 3218 (A2)",
+    section="RFC 8894 7.4; RFC 3218",
     remedy="answer every request that cannot be read alike: same status, failInfo, text and "
     "length, after the same work; and refuse who signs somebody else's envelope",
     needs=ALL,
     seconds=_SECONDS,
 )
 def content_oracle(probe: Probe) -> Verdict:
-    """Padding, blocks, IV."""
+    """Padding, blocks, IV (A2)."""
     return _oracle(probe, _content_makers(probe))
 
 
@@ -122,14 +122,14 @@ def content_oracle(probe: Probe) -> Verdict:
     "T73",
     Class.SECURITY,
     "what is wrong with the encrypted key cannot be seen from the refusal, nor from its time",
-    section="RFC 8894 7.4; RFC 3218 2.3 (A3)",
+    section="RFC 8894 7.4; RFC 3218 2.3",
     remedy="when the key cannot be unwrapped, or has another length, go on with a random key, so "
     "that all of it ends in one and the same refusal",
     needs=ALL,
     seconds=_SECONDS,
 )
 def key_oracle(probe: Probe) -> Verdict:
-    """PKCS #1 blocks, good and bad."""
+    """PKCS #1 blocks, good and bad (A3)."""
     return _oracle(probe, _key_makers(probe))
 
 

@@ -40,12 +40,12 @@ def _each(
     "T41",
     Class.QUIRK,
     "BER is read: indefinite lengths, and content in chunks",
-    section="RFC 5652 4, 5.2 (Q16, Q17)",
+    section="RFC 5652 4, 5.2",
     remedy="put requests through a BER-to-DER converter with limits of depth and size",
     needs=RSA,
 )
 def ber(probe: Probe) -> Verdict:
-    """As BouncyCastle and Go write it."""
+    """As BouncyCastle and Go write it (Q16, Q17)."""
 
     def chunked() -> Verdict:
         draft = probe.draft(
@@ -66,13 +66,13 @@ def ber(probe: Probe) -> Verdict:
     "T42",
     Class.QUIRK,
     "attributes and challenge are read in other string types",
-    section="RFC 8894 3.2.1 (Q19)",
+    section="RFC 8894 3.2.1",
     remedy="take any ASN.1 string type for messageType, transactionID and challengePassword",
     disputed="RFC 8894 3.2.1 requires PrintableString",
     needs=ISSUE,
 )
 def string_types(probe: Probe) -> Verdict:
-    """UTF8String and IA5String; challenges as UTF8, T61, IA5 and BMP."""
+    """UTF8String and IA5String; challenges as UTF8, T61, IA5 and BMP (Q19)."""
 
     def typed(tag: int) -> Callable[[Draft], None]:
         def change(draft: Draft) -> None:
@@ -104,13 +104,13 @@ def string_types(probe: Probe) -> Verdict:
     "T43",
     Class.QUIRK,
     "nonces of 8 and of 32 bytes come back unchanged",
-    section="RFC 8894 3.2.1.5 (Q23)",
+    section="RFC 8894 3.2.1.5",
     remedy="copy the senderNonce whatever its length",
     disputed="RFC 8894 3.2.1.5 requires 16 bytes",
     needs=ISSUE,
 )
 def nonce_lengths(probe: Probe) -> Verdict:
-    """Old Apple clients send 8."""
+    """Old Apple clients send 8 (Q23)."""
 
     def verdict(length: int) -> Verdict:
         answer = probe.enrol(nonce=secrets.token_bytes(length), what=f"nonce of {length} bytes")
@@ -128,12 +128,12 @@ def nonce_lengths(probe: Probe) -> Verdict:
     "T44",
     Class.QUIRK,
     "a signingTime that is absent or hours off is no fault, or badTime",
-    section="RFC 8894 3.2.1.4 (G10)",
+    section="RFC 8894 3.2.1.4",
     remedy="leave signingTime alone, or refuse it with failInfo badTime (3)",
     needs=ISSUE,
 )
 def signing_time(probe: Probe) -> Verdict:
-    """Absent, nine hours early, nine hours late."""
+    """Absent, nine hours early, nine hours late (G10)."""
 
     def verdict(offset: timedelta | None) -> Verdict:
         draft = probe.draft(probe.requester(), what=f"signingTime {offset or 'absent'}")
@@ -157,14 +157,14 @@ def signing_time(probe: Probe) -> Verdict:
     "T45",
     Class.QUIRK,
     "the recipient may be named by key identifier, by a name in another encoding, or wrongly",
-    section="RFC 5652 6.2.1 (Q40, Q53)",
+    section="RFC 5652 6.2.1",
     remedy="compare names by value and not by bytes, and try your key where there is but one "
     "recipient",
     disputed="a recipient that is named wrongly may as well be refused",
     needs=RSA,
 )
 def recipient_names(probe: Probe) -> Verdict:
-    """SubjectKeyIdentifier, re-encoded issuer, stale serial number."""
+    """SubjectKeyIdentifier, re-encoded issuer, stale serial number (Q40, Q53)."""
     ours = view_of(probe.ca.recipient)
     ski = ours.subject_key_identifier
     other_name = crafted.other_strings(ours.issuer)
@@ -189,13 +189,13 @@ def recipient_names(probe: Probe) -> Verdict:
     "T46",
     Class.QUIRK,
     "the self-signed certificate may have another name than the request",
-    section="RFC 8894 2.3 (Q04)",
+    section="RFC 8894 2.3",
     remedy="compare the keys of certificate and request, not their names",
     disputed="RFC 8894 2.3 says that the names SHOULD be the same",
     needs=ISSUE,
 )
 def other_subject(probe: Probe) -> Verdict:
-    """As Cisco ASA does it."""
+    """As Cisco ASA does it (Q04)."""
     requester = probe.requester()
     named = Requester(requester.key, "CN=SCEP Protocol Certificate")
     return must_accept(probe.enrol(requester, signer=named.identity(), what="other subject"))
@@ -205,13 +205,13 @@ def other_subject(probe: Probe) -> Verdict:
     "T47",
     Class.QUIRK,
     "the self-signed certificate may be as poor as devices make it",
-    section="RFC 8894 2.3 (Q11, Q30)",
+    section="RFC 8894 2.3",
     remedy="take nothing from the self-signed certificate but its key, issuer and serial number",
     disputed="RFC 8894 2.3 requires its keyUsage, and a validity that is over is odd at least",
     needs=ISSUE,
 )
 def poor_certificates(probe: Probe) -> Verdict:
-    """v1, without extensions, SHA-1, critical AKI, long serial number, expired, no keyUsage."""
+    """Version 1, no extensions, SHA-1, critical AKI, long number, expired (Q11, Q30)."""
 
     def verdict(what: str, make: Callable[[Requester], x509.Certificate]) -> Verdict:
         requester = probe.requester()
@@ -228,13 +228,13 @@ def poor_certificates(probe: Probe) -> Verdict:
     "T48",
     Class.QUIRK,
     "every transactionID that is a PrintableString comes back exactly",
-    section="RFC 8894 3.2.1.1 (Q36)",
+    section="RFC 8894 3.2.1.1",
     remedy="treat the transactionID as an opaque text of up to 255 characters",
     disputed="how long a transactionID may be is not said anywhere",
     needs=ISSUE,
 )
 def transaction_ids(probe: Probe) -> Verdict:
-    """Short, long, base64, with blanks."""
+    """Short, long, base64, with blanks (Q36)."""
     unique = secrets.token_hex(4)
     variants = {
         "64 hex digits": secrets.token_hex(32),

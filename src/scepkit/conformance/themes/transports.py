@@ -61,13 +61,13 @@ def by_get(probe: Probe) -> Verdict:
     "T32",
     Class.QUIRK,
     "GET with unescaped + and / works, as Apple's clients send it",
-    section="RFC 8894 4.1 (Q08, Q09)",
+    section="RFC 8894 4.1",
     remedy="read `message=` from the raw query, and take + and blanks in it for +",
     disputed="RFC 8894 4.1 requires clients to escape; a server that announces POST sees no GET",
     needs=ISSUE,
 )
 def raw_plus(probe: Probe) -> Verdict:
-    """Only the padding is escaped."""
+    """Only the padding is escaped (Q08, Q09)."""
     return must_accept(
         _by_get(probe, "with raw + and /", lambda body: _plain(body).replace("=", "%3D"))
     )
@@ -77,13 +77,13 @@ def raw_plus(probe: Probe) -> Verdict:
     "T33",
     Class.QUIRK,
     "GET with line breaks in the base64 works, as Cisco IOS and sscep send it",
-    section="RFC 8894 4.1 (Q02, Q11)",
+    section="RFC 8894 4.1",
     remedy="drop CR and LF from the decoded `message=` before decoding its base64",
     disputed="RFC 8894 4.1 has no line breaks; a server that announces POST sees no GET",
     needs=ISSUE,
 )
 def line_breaks(probe: Probe) -> Verdict:
-    """A line break after every 64 characters."""
+    """A line break after every 64 characters (Q02, Q11)."""
 
     def spelling(body: bytes) -> str:
         text = _plain(body)
@@ -96,12 +96,12 @@ def line_breaks(probe: Probe) -> Verdict:
     "T34",
     Class.QUIRK,
     "GET in base64url works, or is refused with 4xx",
-    section="RFC 8894 4.1 (Q10)",
+    section="RFC 8894 4.1",
     remedy="take - and _ for + and /, or answer HTTP 400",
     needs=ISSUE,
 )
 def base64url(probe: Probe) -> Verdict:
-    """The wrong alphabet."""
+    """The wrong alphabet (Q10)."""
     return may_refuse(
         _by_get(
             probe,
@@ -139,13 +139,13 @@ def without_operation(probe: Probe) -> Verdict:
     "T36",
     Class.QUIRK,
     "POST works whatever the Content-Type of the request",
-    section="RFC 8894 4.3 (Q11, Q14)",
+    section="RFC 8894 4.3",
     remedy="do not look at the Content-Type of requests",
     disputed="RFC 8894 4.3 requires clients to send application/x-pki-message",
     needs=ISSUE,
 )
 def content_types(probe: Probe) -> Verdict:
-    """As sscep, jscep and careful clients send it."""
+    """As sscep, jscep and careful clients send it (Q11, Q14)."""
     types = {
         "application/octet-stream": "application/octet-stream",
         "none": "",
@@ -161,12 +161,12 @@ def content_types(probe: Probe) -> Verdict:
     "T37",
     Class.QUIRK,
     "HTTP/1.0 without Host works, and so does Connection: close",
-    section="RFC 9112 3.2 (Q02)",
+    section="RFC 9112 3.2",
     remedy="answer HTTP/1.0, which Cisco IOS speaks",
     needs=ISSUE,
 )
 def old_http(probe: Probe) -> Verdict:
-    """Two old habits."""
+    """Two old habits (Q02)."""
 
     def verdict(what: str, version: str, *, host: bool, headers: tuple[str, ...]) -> Verdict:
         message = _message(probe, f"PKCSReq, {what}")
