@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -120,6 +123,26 @@ def test_store_can_be_opened_while_the_server_is_down(
         restarting.start()
     store.ping()
     store.close()
+
+
+def test_connection_that_was_not_made_is_forgotten_at_once(
+    restarting: PostgresServer, restarting_url: str
+) -> None:
+    """Each has memory that the garbage collector does not see, and there may be many."""
+    with open_store(restarting_url) as store:
+        restarting.stop()
+        gc.disable()
+        try:
+            with suppress(StoreUnavailable):
+                store.ping()
+            try:
+                store.ping()
+            except StoreUnavailable as problem:
+                cause = weakref.ref(problem.__cause__ or problem)
+            assert cause() is None
+        finally:
+            gc.enable()
+            restarting.start()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])

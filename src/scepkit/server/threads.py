@@ -57,7 +57,12 @@ class Threads:
         future: asyncio.Future[_T] = self._loop.create_future()
         self._open += 1
         self._queue.put((future, call))
-        return await future
+        try:
+            return await future
+        finally:
+            # What it raises holds this frame, and must not hold itself by it: it would keep the
+            # memory of a broken database connection until the garbage collector came.
+            del future
 
     def _run(self) -> None:
         while (task := self._queue.get()) is not None:

@@ -152,9 +152,14 @@ class _Pool:
             connection.close()
 
     def _connect(self) -> Connection:
-        connection: Connection = psycopg.connect(
-            self._conninfo, autocommit=True, prepare_threshold=2
-        )
+        try:
+            connection: Connection = psycopg.connect(
+                self._conninfo, autocommit=True, prepare_threshold=2
+            )
+        except psycopg.Error as problem:
+            # psycopg's frame has the error, which has the frame and the memory of a connection:
+            # together they would stay until the garbage collector comes, which sees little of it.
+            raise problem.with_traceback(None)  # noqa: B904  # it is the same error
         # Always as a bigint: else a statement is prepared again for each size of number.
         connection.adapters.register_dumper(int, Int8Dumper)
         try:

@@ -1,0 +1,35 @@
+"""Calls in threads, as the event loop sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+from scepkit.server.threads import Threads
+
+
+def test_an_error_is_forgotten_when_it_was_handled() -> None:
+    """And not when the garbage collector comes, which sees nothing of what libraries hold."""
+
+    class Gone(Exception):
+        pass
+
+    def fail() -> None:
+        raise Gone
+
+    async def asked() -> weakref.ref[Gone]:
+        threads = Threads(1, 1)
+        try:
+            await threads.run(fail)
+        except Gone as error:
+            return weakref.ref(error)
+        finally:
+            threads.close()
+        raise AssertionError
+
+    gc.disable()
+    try:
+        assert asyncio.run(asked())() is None
+    finally:
+        gc.enable()
