@@ -49,7 +49,8 @@ _DES_ROWS = (
 )
 
 
-@pytest.fixture(scope="module")
+# Once for each server, and those are shared by the package.
+@pytest.fixture(scope="package")
 def ours(authorities: Mapping[Mode, Authority]) -> tuple[Authority, x509.Certificate]:
     """Our server, and the next generation of its CA, which is staged."""
     authority = authorities["ca"]
