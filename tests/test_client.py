@@ -462,6 +462,17 @@ def test_each_step_is_one_line_with_the_transaction_id(
     assert all("\n" not in record.getMessage() for record in caplog.records)
 
 
+def test_a_crl_that_is_out_of_date_is_warned_about(
+    client_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    ca = TestCa(faults=["crl-out-of-date"])
+    certificate, key = ca.issue("CN=router1", key=KEY)
+    with caplog.at_level(logging.WARNING, logger="scepkit"), client_of(ca) as client:
+        found = client.get_crl(certificate.serial_number, Requester(certificate, key))
+    assert found.issuer == ca.certificate.subject
+    assert "the CRL is out of date: the next one was due" in caplog.text
+
+
 def test_a_ca_that_announces_nothing_is_warned_about(
     client_of: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:

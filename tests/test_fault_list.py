@@ -261,6 +261,7 @@ def test_what_is_odd_on_the_way_is_borne(fault: str, method: str) -> None:
         ("query-pending", DecodeError, "answered GetCRL with PENDING"),
         ("crl-missing", DecodeError, "no CRL"),
         ("crl-by-other-ca", SignatureError, "not signed by the CA that was asked"),
+        ("crl-delta", DecodeError, "it is a delta CRL"),
         ("next-ca-unsigned", SignatureError, "no signatures"),
         ("next-ca-signed-by-wrong-key", SignatureError, "not signed by any certificate"),
         ("next-ca-signed-by-next-ca", SignatureError, "not signed by any certificate"),

@@ -373,6 +373,20 @@ class Fault(Enum):
         "refused",
         "crl",
     )
+    CRL_DELTA = (
+        "crl-delta",
+        "a delta CRL in place of a complete one",
+        "refuses: it has only what is new since another CRL",
+        "refused",
+        "crl",
+    )
+    CRL_OUT_OF_DATE = (
+        "crl-out-of-date",
+        "the CRL's nextUpdate has passed",
+        "takes it, and warns",
+        "works",
+        "crl",
+    )
     OTHER_CERTIFICATE = (
         "other-certificate",
         "GetCert is answered with another certificate of the CA",

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.ca import CaIssuer, CertificateTemplate
@@ -324,6 +326,26 @@ def _crl_by_namesake(draft: Draft, scene: Scene) -> None:
         draft.crls = [crl.public_bytes(Encoding.DER)]
 
 
+def _crl_of_changes(draft: Draft, scene: Scene) -> None:
+    issuer = scene.credentials.issuer
+    if draft.crls and isinstance(issuer.key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(issuer.certificate.subject)
+            .last_update(scene.now)
+            .next_update(scene.now + _DAY)
+            .add_extension(x509.DeltaCRLIndicator(1), critical=True)
+        )
+        crl = builder.sign(issuer.key, hashes.SHA256())
+        draft.crls = [crl.public_bytes(Encoding.DER)]
+
+
+def _old_crl(draft: Draft, scene: Scene) -> None:
+    if draft.crls:
+        crl = scene.credentials.issuer.make_crl([], 1, scene.now - 2 * _DAY, _DAY)
+        draft.crls = [crl.public_bytes(Encoding.DER)]
+
+
 def _other_certificate(draft: Draft, scene: Scene) -> None:
     if draft.certificates and scene.request.message_type is MessageType.GET_CERT:
         other = credentials.device(scene.credentials.issuer, scene.now)
@@ -378,5 +400,7 @@ REPLY_FAULTS: dict[Fault, Callable[[Draft, Scene], None]] = {
     Fault.FAIL_INFO_7: _changed(ID_FAIL_INFO, _number(7)),
     Fault.CRL_MISSING: _without_crl,
     Fault.CRL_BY_OTHER_CA: _crl_by_namesake,
+    Fault.CRL_DELTA: _crl_of_changes,
+    Fault.CRL_OUT_OF_DATE: _old_crl,
     Fault.OTHER_CERTIFICATE: _other_certificate,
 }
