@@ -9,6 +9,7 @@ from contextlib import suppress
 from cryptography.hazmat.primitives import serialization as forms
 
 from fuzz import grammar
+from fuzz.bounds import Bounds
 from scepkit.core.cms import certs_only
 from scepkit.core.pem import pem_blocks, write_pem
 from scepkit.errors import ScepError
@@ -18,9 +19,13 @@ from tests import pki
 MEASURED = (
     "scepkit.keys.loading",
     "scepkit.keys.finding",
+    "scepkit.keys.deriving",
     "scepkit.keys.rsacheck",
     "scepkit.core.pem",
 )
+
+# As many rounds of PBKDF2 as `scepkit.keys.deriving` allows, for each try.
+BOUNDS = Bounds(milliseconds=20_000)
 
 _PASSWORD = b"secret"
 

@@ -12,11 +12,15 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from fuzz.bounds import Bounds
 from scepkit.errors import ScepError
 from scepkit.keys import load_certificates, load_key
 from tests import pki
 
-MEASURED = ("scepkit.keys.loading", "scepkit.keys.finding")
+MEASURED = ("scepkit.keys.loading", "scepkit.keys.finding", "scepkit.keys.deriving")
+
+# As many rounds of PBKDF2 as `scepkit.keys.deriving` allows, for each try.
+BOUNDS = Bounds(milliseconds=20_000)
 
 _PASSWORD = b"secret"
 

@@ -22,6 +22,7 @@ from scepkit.core.certificates import PrivateKey
 from scepkit.core.csr import read_csr
 from scepkit.core.pem import PemBlock, is_pem, pem_blocks
 from scepkit.errors import DecodeError, InputError, KeyLoadError, ScepError
+from scepkit.keys.deriving import MAX_ROUNDS, rounds
 from scepkit.keys.finding import found, is_bundle, is_pkcs12
 from scepkit.keys.rsacheck import consistent
 from scepkit.values import frozen
@@ -116,6 +117,8 @@ def _check_headers(block: PemBlock, source: _Source) -> None:
 def _decrypted(
     load: Callable[..., object], data: bytes, password: bytes | None, source: _Source
 ) -> object:
+    if password:
+        _check_rounds(data, source)
     try:
         # The validation that is skipped takes 35 ms for 2048 bits and 250 ms for 4096; `_usable`
         # does what matters of it in 1 ms.
@@ -139,6 +142,15 @@ def _decrypted(
                 "is not opened by the password that was given", reason="password-wrong"
             ) from exc
         raise source.is_not("a private key") from exc
+
+
+def _check_rounds(data: bytes, source: _Source) -> None:
+    asked = rounds(data)
+    if asked > MAX_ROUNDS:
+        raise source.error(
+            f"asks for {asked} rounds to make a key of its password, expected at most {MAX_ROUNDS}",
+            hint="whoever made it may want to keep this machine busy; write it anew with fewer",
+        )
 
 
 def _is_encrypted(load: Callable[..., object], data: bytes) -> bool:
@@ -171,6 +183,7 @@ def _usable(key: object, source: _Source) -> PrivateKey:
 def _pkcs12(source: _Source, password: bytes | None) -> PKCS12KeyAndCertificates:
     from cryptography.hazmat.primitives.serialization import pkcs12
 
+    _check_rounds(source.data, source)
     reasons: list[Exception] = []
     for attempt in (password, None) if password else (None,):
         try:
