@@ -19,8 +19,8 @@ from scepkit.core.certificates import PrivateKey, view_of
 from scepkit.errors import InputError
 from scepkit.keys import pem, write_file, write_private_key
 from scepkit.server.agents import record_certificate, relative
-from scepkit.server.assembly import read_key
 from scepkit.server.founding import needs_ra, new_ra
+from scepkit.server.keyring import read_key
 from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
 from scepkit.store.rows import milliseconds

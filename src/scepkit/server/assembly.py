@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -19,10 +20,11 @@ from scepkit.ca import CaIssuer
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.certificates import PrivateKey, load_certificate, view_of
 from scepkit.errors import ConfigError, ConfigErrors, InputError, KeyLoadError, ScepError
-from scepkit.keys import load_certificates, pem, read_certificates_file, read_key_file
+from scepkit.keys import load_certificates, pem, read_certificates_file
 from scepkit.server import offers
 from scepkit.server.authorising import HASHED, authorisers, webhook
 from scepkit.server.deployment import ALL_CIPHERS, ALL_DIGESTS, Deployment, ServedProfile
+from scepkit.server.keyring import read_key
 from scepkit.server.naming import NamePatterns
 from scepkit.server.pepper import Pepper
 from scepkit.server.profile_settings import ProfileSettings
@@ -37,49 +39,22 @@ log = logging.getLogger("scepkit.server")
 
 LoadKey = Callable[[Path], PrivateKey]
 
-_WHERE_IT_COMES_FROM = (
-    "the passphrase comes from secrets.passphrase_file, SCEPKIT_PASSPHRASE, or the systemd "
-    "credential `passphrase`"
-)
 
-
-def read_key(settings: Settings, path: Path) -> PrivateKey:
-    """A private key of the server.
-
-    :raises KeyLoadError: it cannot be read, or the passphrase does not open it.
-    """
-    try:
-        return read_key_file(path, settings.passphrase)
-    except KeyLoadError as error:
-        if error.reason.startswith("password-"):
-            error.hint = _WHERE_IT_COMES_FROM
-        raise
-
-
-def assemble(
-    settings: Settings, store: Store, now: datetime, *, load_key: LoadKey | None = None
-) -> Deployment:
+def assemble(settings: Settings, store: Store, now: datetime) -> Deployment:
     """Put everything together that a server works with.
 
-    :param load_key: loads a private key; by default a file, with the configured passphrase.
     :raises ConfigErrors: it cannot work.
     :raises StoreUnavailable: the database cannot be used now.
     """
-    return assembled(settings, store.read(cas.listing), now, load_key=load_key)
+    return assembled(settings, store.read(cas.listing), now)
 
 
-def assembled(
-    settings: Settings,
-    generations: Sequence[Ca],
-    now: datetime,
-    *,
-    load_key: LoadKey | None = None,
-) -> Deployment:
+def assembled(settings: Settings, generations: Sequence[Ca], now: datetime) -> Deployment:
     """The same with the CAs of the database given: also with what they are going to be.
 
     :raises ConfigErrors: it cannot work.
     """
-    load = load_key or (lambda path: read_key(settings, path))
+    load: LoadKey = partial(read_key, settings)
     pepper = Pepper(settings.secrets.challenge_key.value)
     errors: list[ConfigError] = []
     authorities: dict[str, Authority] = {}

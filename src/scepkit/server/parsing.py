@@ -17,6 +17,8 @@ from scepkit.config.values import shown
 from scepkit.core.names import parse_oid, parse_subject
 from scepkit.errors import InputError
 
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
 
 def parse_database_url(text: str) -> str:
     """Read the address of a database.
@@ -129,6 +131,16 @@ def parse_pattern(text: str) -> re.Pattern[str]:
         return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise InputError(f"{shown(text)} is not a regular expression: {error}") from None
+
+
+def parse_function(text: str) -> str:
+    """Read the name of a function, as ``module:function``.
+
+    :raises InputError: it is none.
+    """
+    if not _FUNCTION.fullmatch(text):
+        raise InputError(f"expected a function as module:function, found {text!r}")
+    return text
 
 
 def parse_text(text: str) -> str:

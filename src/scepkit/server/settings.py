@@ -27,7 +27,7 @@ from scepkit.config import (
     setting,
 )
 from scepkit.errors import ConfigError, ConfigErrors
-from scepkit.server.parsing import parse_database_url, parse_url
+from scepkit.server.parsing import parse_database_url, parse_function, parse_url
 from scepkit.server.profile_settings import ProfileSettings
 
 _SECOND = timedelta(seconds=1)
@@ -172,6 +172,15 @@ class SecretSettings:
         default=None,
         credential="passphrase",
         variable="SCEPKIT_PASSPHRASE",
+    )
+
+    key_loader: str | None = setting(
+        "A function of yours that loads private keys which are in no file, such as keys in tokens. "
+        "It is called with the path that the configuration names and the passphrase (bytes, or "
+        "None), and returns a private key as `cryptography` has them, or None for a file.",
+        default=None,
+        parse=parse_function,
+        example='"acme_tokens:load_key"',
     )
 
     def __post_init__(self) -> None:

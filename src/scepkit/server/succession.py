@@ -28,8 +28,9 @@ from scepkit.keys import (
 )
 from scepkit.server import admin
 from scepkit.server.agents import NewAgent, new_agent, relative
-from scepkit.server.assembly import assembled, read_key
+from scepkit.server.assembly import assembled
 from scepkit.server.founding import ca_request_extensions, imported_ca
+from scepkit.server.keyring import read_key
 from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
 from scepkit.store.rows import Ca

@@ -138,7 +138,7 @@ def _following(out: Output, office: Office, heir: Heir, options: dict[str, Any])
     from scepkit.config import parse_duration
     from scepkit.keys import write_private_key
     from scepkit.server import succession
-    from scepkit.server.assembly import read_key
+    from scepkit.server.keyring import read_key
 
     settings = office.settings
     if options["ca_cert"] is None:
