@@ -23,7 +23,8 @@ scepkit caps http://ndes.example.com/certsrv/mscep/mscep.dll --json
 
 _NOTHING = {
     "none": "the server announced nothing",
-    "http-error": "the server answered with an HTTP error, which announces nothing",
+    "http-error": "the server answered with an HTTP error, which announces nothing; `scepkit ca` "
+    "shows whether the URL is right",
     "closed": "the server closed the connection, which announces nothing",
 }
 

@@ -40,10 +40,10 @@ scepkit poll /etc/router1/pending.json --wait 3600
 def poll(out: Output, /, pending: str, **options: Any) -> int:  # fmt: skip
     """Ask again for a certificate that was pending.
 
-    PENDING.json is the file that `scepkit enrol` or `scepkit renew` has left. It says where the
-    key is, where the certificate goes, and which CA was trusted, so that nothing has to be said
-    again; it is removed when the CA has decided. A challenge is needed only where the key is not
-    RSA, and then the same one as before.
+    PENDING.json is the file that `scepkit enrol` or `scepkit renew` has left, or the directory with
+    pending.json in it. It says where the key is, where the certificate goes, and which CA was
+    trusted, so that nothing has to be said again; it is removed when the CA has decided. A
+    challenge is needed only where the key is not RSA, and then the same one as before.
     """
     from scepkit.cli.polling import run
 

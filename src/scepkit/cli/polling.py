@@ -18,6 +18,8 @@ from scepkit.core.trust import PinnedCertificate
 def run(out: Output, path: str, options: Options) -> ExitCode:
     """Ask for the decision on the request that the file `path` is about."""
     only_one_from_stdin(options)
+    if os.path.isdir(path):
+        path = os.path.join(path, "pending.json")
     if path != STDIO and not os.path.lexists(path):
         raise _nothing_waits(path)
     stored = read_pending(path)

@@ -181,7 +181,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _fail(error: BaseException, words: list[str]) -> int:
-    _say_where_options_go(error, words)
+    error = _explained(error, words)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return 2
@@ -198,12 +198,16 @@ def _fail(error: BaseException, words: list[str]) -> int:
     return int(code)
 
 
-def _say_where_options_go(error: BaseException, words: list[str]) -> None:
-    """Hint at the right place for an option that stands before the command."""
+def _explained(error: BaseException, words: list[str]) -> BaseException:
+    """The error, with a hint at the right place for an option that stands before the command."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None or error.ctx.parent:
-        return
-    command = next((word for word in words if not word.startswith("-")), "COMMAND")
-    vars(error)["hint"] = f"options follow the command: scepkit {command} {error.option_name}"
+        return error
+    known = {*COMMANDS, *SERVER_COMMANDS, *ALIASES}
+    command = next((word for word in words if word in known), "COMMAND")
+    # Without the options of the program itself that look like it: none of them was meant.
+    better = click.NoSuchOption(error.option_name, ctx=error.ctx)
+    vars(better)["hint"] = f"options follow the command: scepkit {command} {error.option_name}"
+    return better
 
 
 def _reader_gone() -> int:
