@@ -108,6 +108,8 @@ def _profile_warnings(name: str, profile: ProfileSettings, served: ServedProfile
         yield f"{here} the static challenge is no secret any more once one device has lost it"
     if profile.accept_single_des_requests:
         yield f"{here} requests in single DES can be read by who records them (RFC 8894 7.5)"
+    if profile.san.requested_sid:
+        yield f"{here} whoever may enrol names the Windows account to become (CVE-2022-26923)"
     if served.roles.decrypts and profile.keys.rsa_min == 0:
         yield f"{here} RSA keys are not certified, and most clients have no others"
     for asked in (*_authoriser_warnings(profile.auth), *_pattern_warnings(profile)):

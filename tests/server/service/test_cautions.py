@@ -48,6 +48,12 @@ def test_a_ca_key_that_is_too_short_is_named(lite: Store, tmp_path: Path) -> Non
     assert "has 1024 bits only" in said(lite, tmp_path)
 
 
+def test_a_profile_that_lets_requests_name_accounts_is_named(lite: Store, tmp_path: Path) -> None:
+    files(tmp_path, pki.root())
+    found = said(lite, tmp_path, {"profile": {"default": {"san": {"requested_sid": True}}}})
+    assert "names the Windows account to become" in found
+
+
 @pytest.mark.parametrize(
     ("url", "warned"),
     [
