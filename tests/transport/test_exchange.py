@@ -13,6 +13,7 @@ import pytest
 from scepkit.core.http import (
     HttpRequest,
 )
+from scepkit.errors import InputError
 from scepkit.transport import HttpOptions, HttpTransport
 from tests.servers import always, answer, once, serve
 from tests.transport.asking import MIB, failure_of, get, post
@@ -122,6 +123,36 @@ def test_http_1_0_with_keep_alive_is_kept_alive(transport: HttpTransport) -> Non
 def test_a_folded_content_type_is_one_line(transport: HttpTransport) -> None:
     with serve(always(answer(b"x", "200 OK", "Content-Type: text/plain;\r\n charset=x"))) as server:
         assert transport.exchange(get(server.url())).content_type == "text/plain;  charset=x"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 0000000000000000000000002\r\n",
+        b"content-length:2\r\nContent-Length: 5\r\n",
+        b"nonsense\r\n: nameless\r\n folded\r\nContent-Length: \t2 \r\n",
+        b"TRANSFER-ENCODING: Chunked\r\nContent-Length: 9\r\n",
+    ],
+)
+def test_headers_are_read_as_others_write_them(head: bytes, transport: HttpTransport) -> None:
+    body = b"2\r\nok\r\n0\r\n\r\n" if b"ENCODING" in head else b"ok"
+    with serve(always(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + body)) as server:
+        for _ in range(2):
+            assert transport.exchange(get(server.url())).body == b"ok"
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "header", [("X", "a\r\nHost: elsewhere"), ("X\n", "a"), ("X", "a\rb"), ("X", "\N{EURO SIGN}")]
+)
+def test_a_request_with_a_line_break_never_leaves(
+    header: tuple[str, str], transport: HttpTransport
+) -> None:
+    with serve(always(answer())) as server:
+        with pytest.raises(InputError, match="line break"):
+            transport.exchange(HttpRequest("GET", server.url(), headers=(header,)))
+        assert server.requests == []
+        assert transport.exchange(get(server.url())).status == 200
 
 
 def test_ipv6_is_spoken(transport: HttpTransport) -> None:

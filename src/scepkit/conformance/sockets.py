@@ -78,7 +78,7 @@ def _connected(endpoint: Endpoint, options: HttpOptions, seconds: float) -> sock
     connection = socket.create_connection((endpoint.host, port), timeout=timeout)
     if endpoint.scheme == "http":
         return connection
-    from scepkit.transport.dial import tls_context
+    from scepkit.transport.tls import tls_context
 
     name = options.tls_host_name or endpoint.host
     try:

@@ -1,6 +1,6 @@
 """HTTP for the client: one request out, one response in, within limits of time and size.
 
-`HttpTransport` does it over `http.client`; `ThreadedTransport` makes any transport usable from
+`HttpTransport` does it over sockets; `ThreadedTransport` makes any transport usable from
 asyncio.  Whoever needs something else writes a class with the two methods of `Transport`.
 
 The rules of this package: nothing waits without a deadline, nothing is read without a limit, and no

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: a request out, its response in, over `http.client`.
+"""One HTTP/1.1 connection: a request out, its response in.
 
 The rule of this file: whatever bytes a server sends, the outcome is a response or a TransportError,
 and the body is never longer than the request allows.
@@ -6,21 +6,23 @@ and the body is never longer than the request allows.
 
 from __future__ import annotations
 
-import http.client
-import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, cast
 
 from scepkit.core.http import HttpRequest, HttpResponse, printable
 from scepkit.core.url import Target
-from scepkit.errors import TransportError
-from scepkit.transport.dial import CLIENT_CERTIFICATE_HINT, proxy_refuses_credentials, tls_error
+from scepkit.errors import InputError, TransportError
+from scepkit.transport.dial import proxy_refuses_credentials
 from scepkit.transport.proxies import Proxy
+from scepkit.transport.reply import (
+    CutOffError,
+    Head,
+    NotHttpError,
+    TooLargeError,
+    read_body,
+    read_head,
+)
 from scepkit.transport.wire import Deadline, Wire
-
-if TYPE_CHECKING:
-    from socket import socket
 
 #: What the head of a response and the chunk sizes may cost in bytes, besides a quarter of the body.
 _OVERHEAD = 256 * 1024
@@ -39,7 +41,7 @@ class Connection:
         idle_since: when that was, by the monotonic clock.
     """
 
-    __slots__ = ("_http", "_proxy", "_target", "_wire", "idle_since", "key", "used")
+    __slots__ = ("_proxy", "_target", "_wire", "idle_since", "key", "used")
 
     def __init__(self, wire: Wire, key: object, target: Target, proxy: Proxy | None) -> None:
         self.key = key
@@ -49,9 +51,6 @@ class Connection:
         self._target = target
         # A tunnel is as good as a direct connection; only plain HTTP is spoken with the proxy.
         self._proxy = proxy if target.scheme == "http" else None
-        self._http = http.client.HTTPConnection("unused.invalid")  # only names a Host header
-        self._http.auto_open = 0
-        self._http.sock = cast("socket", wire)
 
     def ask(
         self,
@@ -71,21 +70,22 @@ class Connection:
         wire = self._wire
         wire.begin(deadline, request.max_response + request.max_response // 4 + _OVERHEAD)
         try:
-            self._send(request, path, headers)
-            reply = self._http.getresponse()
-            body = _read_body(reply, request.max_response, deadline.url)
-        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-            if self.used and not wire.received:
+            wire.sendall(self._message(request, path, headers))
+            with wire.makefile() as stream:
+                reply = read_head(stream)
+                if not reply.keeps_alive:
+                    wire.close()
+                _refuse_interim(reply, deadline.url)
+                body = read_body(stream, reply, request.max_response)
+            body = _decoded(body, reply, request.max_response, deadline.url)
+        except (OSError, CutOffError) as error:
+            if self.used and not wire.received and _is_end(error):
                 return None
-            raise self._closed(error, deadline.url) from None
-        except ssl.SSLError as error:
-            raise tls_error(error, self._target, deadline.url) from None
-        except http.client.IncompleteRead as error:
-            raise self._closed(error, deadline.url) from None
-        except http.client.HTTPException as error:
+            raise self._broken(error, deadline.url) from None
+        except NotHttpError as error:
             raise _not_http(error, self._target, deadline.url) from None
-        except OSError as error:
-            raise self._closed(error, deadline.url) from None
+        except TooLargeError as error:
+            raise _too_large(str(error), request.max_response, deadline.url) from None
         if reply.status == 407 and self._proxy is not None:
             raise proxy_refuses_credentials(self._proxy, deadline.url)
         self.used = True
@@ -94,40 +94,58 @@ class Connection:
                 reply.status,
                 body,
                 datetime.now(UTC),
-                _header(reply, "content-type"),
-                _header(reply, "retry-after"),
+                reply.header("content-type"),
+                reply.header("retry-after"),
             ),
-            _header(reply, "location"),
+            reply.header("location"),
         )
 
-    def _send(self, request: HttpRequest, path: str, headers: Sequence[tuple[str, str]]) -> None:
+    def _message(
+        self, request: HttpRequest, path: str, headers: Sequence[tuple[str, str]]
+    ) -> bytes:
         authority = self._target.authority
-        put = self._http.putheader
-        if self._proxy is None:
-            self._http.putrequest(request.method, path, True, True)
-        else:
-            self._http.putrequest(request.method, f"http://{authority}{path}", True, True)
+        given = [("Host", authority), *headers, *request.headers]
+        if self._proxy is not None:
+            path = f"http://{authority}{path}"
             if self._proxy.authorization:
-                put("Proxy-Authorization", self._proxy.authorization)
-        put("Host", authority)
-        for name, value in (*headers, *request.headers):
-            put(name, value)
+                given.append(("Proxy-Authorization", self._proxy.authorization))
         if request.method == "POST":
             # Always a length, never chunks, which IIS does not take (Q33).
-            put("Content-Length", str(len(request.body)))
+            given.append(("Content-Length", str(len(request.body))))
             if request.content_type:
-                put("Content-Type", request.content_type)
-        self._http.endheaders(request.body or None)
+                given.append(("Content-Type", request.content_type))
+        lines = [
+            f"{request.method} {path} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in given),
+        ]
+        try:
+            head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+        except UnicodeEncodeError:
+            head = b""
+        if head.count(b"\r") != len(lines) + 1 or head.count(b"\n") != len(lines) + 1:
+            raise InputError(
+                "there is a line break, or a character that is not Latin-1, in the URL or a header "
+                "of the HTTP request"
+            )
+        return head + request.body
 
-    def _closed(self, error: Exception, url: str) -> TransportError:
+    def _broken(self, error: OSError | CutOffError, url: str) -> TransportError:
+        from ssl import SSLError
+
+        if isinstance(error, SSLError) and not _is_end(error):
+            from scepkit.transport.tls import tls_error
+
+            return tls_error(error, self._target, url)
         received = self._wire.received
         hint = ""
         if not received:
             text = "the server closed the connection without an answer"
             if self._target.scheme == "https":
                 # With TLS 1.3 the reason can be lost: the alert comes after the handshake.
+                from scepkit.transport.tls import CLIENT_CERTIFICATE_HINT
+
                 hint = CLIENT_CERTIFICATE_HINT
-        elif isinstance(error, http.client.IncompleteRead):
+        elif isinstance(error, CutOffError):
             text = f"the answer ended too early, after {received} bytes"
         else:
             text = f"the connection broke after {received} bytes of the answer"
@@ -148,27 +166,25 @@ class Connection:
     def close(self) -> None:
         """Close the connection."""
         self._wire.shut()
-        self._http.close()
 
 
-def _header(reply: http.client.HTTPResponse, name: str) -> str:
-    # A folded header value still holds its line break.
-    return " ".join(str(reply.headers.get(name, "")).splitlines())
+def _is_end(error: OSError | CutOffError) -> bool:
+    """Whether the server has closed the connection, properly or not."""
+    from ssl import SSLEOFError, SSLZeroReturnError
+
+    return isinstance(error, (ConnectionError, CutOffError, SSLEOFError, SSLZeroReturnError))
 
 
-def _read_body(reply: http.client.HTTPResponse, limit: int, url: str) -> bytes:
-    if 100 <= reply.status < 200:
+def _refuse_interim(reply: Head, url: str) -> None:
+    if reply.status < 200:
         raise TransportError(
             f"the server answered with the interim HTTP status {reply.status} and no final one",
             url=url,
         )
-    if reply.length is not None and reply.length > limit:
-        raise _too_large(f"announces {reply.length} bytes", limit, url)
-    # With chunks, a length for read() also bounds what the announced size of a chunk allocates.
-    body = reply.read(limit + 1) if reply.chunked else reply.read()
-    if len(body) > limit:
-        raise _too_large(f"sent more than {limit} bytes", limit, url)
-    encoding = _header(reply, "content-encoding").strip().lower()
+
+
+def _decoded(body: bytes, reply: Head, limit: int, url: str) -> bytes:
+    encoding = reply.header("content-encoding").lower()
     if not body or encoding in {"", "identity"}:
         return body
     if encoding not in {"gzip", "x-gzip"}:
@@ -204,11 +220,9 @@ def _too_large(what: str, limit: int, url: str) -> TransportError:
     )
 
 
-def _not_http(error: http.client.HTTPException, target: Target, url: str) -> TransportError:
+def _not_http(error: NotHttpError, target: Target, url: str) -> TransportError:
     line = str(error)
-    found = printable(line, 60)
-    if isinstance(error, http.client.BadStatusLine):
-        found = f"it begins with {found!r}"
+    found = f"it begins with {printable(line, 60)!r}" if error.begins else line
     speaks_tls = target.scheme == "http" and line.startswith("\x15\x03")
     return TransportError(
         f"the answer is not HTTP: {found}",

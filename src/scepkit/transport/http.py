@@ -18,7 +18,7 @@ from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.url import Target, shown_url, split_url
 from scepkit.errors import TransportError
 from scepkit.transport.connection import Answer, Connection
-from scepkit.transport.dial import dial, tls_context
+from scepkit.transport.dial import dial
 from scepkit.transport.options import HttpOptions
 from scepkit.transport.proxies import ProxyChoice, basic_credentials
 from scepkit.transport.wire import Deadline
@@ -33,7 +33,7 @@ _LONGEST_IDLE = 60.0
 
 
 class HttpTransport:
-    """HTTP over `http.client`, with connections that are kept and shared by threads.
+    """HTTP/1.1 over connections that are kept and shared by threads.
 
     It is also a context manager that closes itself.  The proxy variables of the environment are
     read when it is made.  After a fork, the child opens connections of its own.
@@ -116,7 +116,7 @@ class HttpTransport:
     ) -> tuple[str, Target]:
         """Where a redirect leads, if it may be followed."""
         try:
-            # http.client read the header's bytes as Latin-1; in a URL they are UTF-8.
+            # The header's bytes were read as Latin-1; in a URL they are UTF-8.
             quoted = quote(location.encode("latin-1", "replace"), safe="/?#[]%:@!$&'()*+,;=-._~")
             there = urldefrag(urljoin(url, quoted))[0]
             new = split_url(there)
@@ -212,6 +212,8 @@ class HttpTransport:
     def _tls(self) -> SSLContext:
         with self._lock:
             if self._context is None:
+                from scepkit.transport.tls import tls_context
+
                 self._context = tls_context(self._options)
             return self._context
 

@@ -1,7 +1,7 @@
 """A connected socket with a deadline and a budget.
 
-`http.client` only knows a timeout for each single read, which a server that sends a byte now and
-then never reaches.  The rule of this file: every wait on the socket ends at the deadline of the
+A socket only knows a timeout for each single read, which a server that sends a byte now and then
+never reaches.  The rule of this file: every wait on the socket ends at the deadline of the
 exchange, and no more bytes are read than the exchange may cost, headers and chunk sizes included.
 """
 
@@ -53,8 +53,13 @@ class Deadline:
         )
 
 
+def reason_text(error: BaseException | None) -> str:
+    """The operating system's words, without the number."""
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
 class Wire:
-    """What `http.client` takes for a socket: sends, reads through a buffer, and is closed.
+    """A socket for one exchange after the other: sends, reads through a buffer, and is closed.
 
     Closing it here only notes that the connection has no future: the response may still have to be
     read.  `shut` is what ends it.
@@ -75,11 +80,7 @@ class Wire:
         self._unsent = b""
 
     def sendall(self, data: bytes) -> None:
-        """Take `data` to be sent; it leaves when the answer is waited for.
-
-        `http.client` hands over head and body of a request apart, and this way they share a
-        packet.
-        """
+        """Take `data` to be sent; it leaves when the answer is waited for."""
         self._unsent += data
 
     def _flush(self) -> None:
@@ -95,7 +96,7 @@ class Wire:
             except ConnectionError:
                 return  # why the server hung up may be there to be read
 
-    def makefile(self, _mode: str) -> BufferedReader:
+    def makefile(self) -> BufferedReader:
         """What a response is read from."""
         return BufferedReader(_Reader(self), _BUFFER)
 
