@@ -21,7 +21,7 @@ from tests import ber_writer, pki, vectors
 from tests import cms_writer as w
 
 PASSWORD = b"secret"
-KEY = (vectors.FOLDER / "fuzz" / "many-rounds.key.der").read_bytes()
+KEY = (vectors.FOLDER / "fuzz" / "many-rounds.key").read_bytes()
 PKCS12 = (vectors.FOLDER / "fuzz" / "many-rounds.p12").read_bytes()
 
 

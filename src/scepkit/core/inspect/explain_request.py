@@ -25,6 +25,11 @@ from scepkit.core.messages import MessageType
 
 _LAYERS = {"EnvelopedData", "CertificationRequest", "IssuerAndSubject", "IssuerAndSerialNumber"}
 _OTHER_OPERATIONS = {"GetCACaps", "GetCACert", "GetNextCACert"}
+# What cannot be read or verified has no transactionID that a server could believe; some try.
+_OR_BAD_ALG = f"HTTP 400, or {BAD_ALG}"
+_OR_BAD_CHECK = f"HTTP 400, or {BAD_CHECK}"
+# A careful server answers all that it cannot open, or not believe once it is open, alike.
+_UNOPENED = f"{BAD_CHECK}, or {BAD_REQUEST}"
 _NUMBERS = {int(one) for one in MessageType}
 
 
@@ -36,7 +41,7 @@ def checks(found: Inspection) -> Iterator[Check]:
         return
     yield from encoding(found)
     if found.kind == "pkiMessage":
-        yield from signed_right(found, BAD_ALG, BAD_CHECK)
+        yield from signed_right(found, _OR_BAD_ALG, _OR_BAD_CHECK)
         yield from _signer(found)
         yield from attributes_right(found)
         yield from _message_type(found)
@@ -117,7 +122,7 @@ def _envelope(found: Inspection) -> Iterator[Check]:
     if inner is None or inner.envelope is None:
         text = odd(found, "RFC 8894 3.2", "RFC 8894 3.2.2", "RFC 8894 3.1")
         remedy = "encrypt the request to the CA's or RA's certificate"
-        yield Check("envelope", "fails", text, BAD_REQUEST, remedy, "RFC 8894 3.1")
+        yield Check("envelope", "fails", text, _UNOPENED, remedy, "RFC 8894 3.1")
         return
     yield from cipher(found, inner.envelope, BAD_ALG)
     yield from _recipient(found, inner.envelope)
@@ -189,7 +194,7 @@ def _wishes(found: Inspection, csr: CsrInfo) -> Iterator[Check]:
     else:
         remedy = "sign the request with the key in it"
         text = f"its own signature is {csr.signature}"
-        yield Check(step, "fails", text, BAD_REQUEST, remedy, "RFC 2986 4.2")
+        yield Check(step, "fails", text, _UNOPENED, remedy, "RFC 2986 4.2")
     for code, verdict, remedy in _WHO_ASKS:
         yield from noted(found, "who asks", verdict, (code,), BAD_REQUEST, remedy)
     remedy = "use RSA 2048 or more, or EC P-256"
