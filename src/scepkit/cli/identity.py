@@ -124,16 +124,20 @@ def read_tls_key_password(out: Output, options: Mapping[str, Any]) -> str | None
     given = file_password(
         "--tls-key-password-file", options["tls_key_password_file"], "SCEPKIT_TLS_KEY_PASSWORD"
     )
-    if given is not None:
-        return given.decode()
     path = options["tls_key"] or options["tls_cert"]
     try:
-        load_key(read_input(path, limit=MAX_FILE), path=path)
+        load_key(read_input(path, limit=MAX_FILE), given, path=path)
     except KeyLoadError as error:
         # Whatever else is wrong is told by whoever uses the key.
+        if error.reason == "password-wrong":
+            error.hint = (
+                "it came from --tls-key-password-file or SCEPKIT_TLS_KEY_PASSWORD; give the "
+                "password that this key was encrypted with"
+            )
+            raise
         if error.reason == "password-needed" and has_terminal(out):
             return ask_secret(f"password of {path}") or None
-    return None
+    return None if given is None else given.decode()
 
 
 def read_certificates(path: str) -> tuple[x509.Certificate, ...]:
