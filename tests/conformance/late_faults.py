@@ -31,7 +31,7 @@ from scepkit.testing.front import Front
 from scepkit.testing.http_faults import Answer, text
 from scepkit.testing.state import Outcome, Transaction
 from tests.conformance.broken import answering, ca_with, crashing_on, refusing, without
-from tests.conformance.fault_table import Fault, known
+from tests.conformance.fault import Fault, known
 
 # ------------------------------------------------------------------ renewal
 

@@ -13,8 +13,10 @@ from scepkit.conformance.registry import Class
 from scepkit.conformance.verdicts import Kind
 from scepkit.testing import Policy, TestCa
 from tests.conformance.broken import ca_with
-from tests.conformance.fault_table import DECIDING, OUTSIDE, READING, REPLY, WRAPPING, Fault
+from tests.conformance.fault import Fault
+from tests.conformance.fault_table import DECIDING, READING, REPLY, WRAPPING
 from tests.conformance.late_faults import LATE
+from tests.conformance.outside_faults import OUTSIDE
 from tests.conformance.running import checks, results_of, session_for, told
 
 ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE]

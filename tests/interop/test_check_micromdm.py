@@ -41,13 +41,13 @@ def run_it(folder: Path) -> Report:
 
 def test_the_page_shows_what_the_tester_finds(tmp_path: Path) -> None:
     report = run_it(tmp_path)
-    shown = dict(
-        (number, word)
+    shown = {
+        number: word
         for word, number in re.findall(
             r"^    (pass|FAIL|warn|skip|\?) +(T\d+) ", PAGE.read_text(), re.M
         )
         if number not in _BY_CHANCE
-    )
+    }
     assert {one.check.id: WORDS[one.kind] for one in report.results} == shown
     found = {one.check.id: one.verdict.text for one in report.results}
     assert "single DES" in found["T25"]

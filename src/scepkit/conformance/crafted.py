@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.conformance import cmsparts
-from scepkit.conformance.probe import Requester, spki_of
+from scepkit.conformance.requesters import Requester, spki_of
 from scepkit.core import asn1
 from scepkit.core.certificates import PrivateKey
 from scepkit.core.csr import ID_CHALLENGE_PASSWORD, ID_EXTENSION_REQUEST

@@ -15,25 +15,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.conformance import cmsparts, sockets
 from scepkit.conformance.answers import Answer
 from scepkit.conformance.cmsparts import Identity, Sealing
 from scepkit.conformance.exchanges import Exchange, Opener, Record, now, shown_head
 from scepkit.conformance.messages import Draft, Message, new_nonce, new_transaction_id
+from scepkit.conformance.requesters import Requester, spki_in, spki_of
 from scepkit.conformance.session import Session
 from scepkit.conformance.verdicts import Ended, inconclusive, skipped
 from scepkit.core import envelope as core_envelope
 from scepkit.core.algorithms import Cipher
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.certificates import PrivateKey
-from scepkit.core.csr import build_csr, self_signed_certificate
 from scepkit.core.envelope import Password
 from scepkit.core.http import (
     MAX_CRL_RESPONSE,
@@ -42,34 +40,10 @@ from scepkit.core.http import (
     HttpResponse,
     pki_operation_request,
 )
-from scepkit.core.trust import fingerprint
 from scepkit.errors import InputError, ScepError, TransportError
-from scepkit.values import field, frozen
 
 #: More requests at once would be an attack.
 MOST_AT_ONCE = 32
-
-
-@frozen
-class Requester:
-    """Somebody who enrols: a key, a name, and a challenge or None."""
-
-    key: PrivateKey = field(repr=False)
-    subject: str
-    challenge: str | None = field(default=None, repr=False)
-    sans: tuple[str, ...] = ()
-
-    def csr(self, **options: Any) -> bytes:
-        """A certificate request (DER); `options` are those of `build_csr`."""
-        wanted: dict[str, Any] = {"challenge": self.challenge, "san": self.sans, **options}
-        subject = wanted.pop("subject", self.subject)
-        return build_csr(self.key, subject, **wanted).public_bytes(Encoding.DER)
-
-    def identity(self, lifetime: timedelta = timedelta(days=7)) -> Identity:
-        """The self-signed certificate that a first request is signed with."""
-        csr = build_csr(self.key, self.subject)
-        made = self_signed_certificate(csr, self.key, now=datetime.now(UTC), lifetime=lifetime)
-        return Identity(made, self.key)
 
 
 class Probe:
@@ -387,29 +361,3 @@ class Probe:
         if name not in self.session.shared:
             self.session.shared[name] = make()
         return self.session.shared[name]
-
-
-def spki_of(key: PrivateKey) -> bytes:
-    """The public key of a private one, as SubjectPublicKeyInfo."""
-    from scepkit.core.certificates import public_key_der
-
-    return public_key_der(key.public_key())
-
-
-def spki_in(certificate: x509.Certificate) -> bytes:
-    """The key in a certificate, as SubjectPublicKeyInfo; b"" when it cannot be read."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-
-    from scepkit.core.certificates import public_key_der
-
-    try:
-        return public_key_der(certificate.public_key())
-    except (ValueError, UnsupportedAlgorithm):
-        return b""
-
-
-def shown_certificate(certificate: x509.Certificate) -> str:
-    """A certificate in a few words."""
-    from scepkit.core.names import format_subject
-
-    return f"{format_subject(certificate.subject)!r} (sha256:{fingerprint(certificate)[:16]}...)"

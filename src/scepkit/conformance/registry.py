@@ -36,6 +36,7 @@ THEMES = (
     "caps",
     "ca_certs",
     "enrolment",
+    "issued",
     "transports",
     "tolerance",
     "algorithms",

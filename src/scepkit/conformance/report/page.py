@@ -166,7 +166,7 @@ def _exchanges(result: Result, seen: dict[int, str]) -> list[str]:
     for exchange in result.exchanges[:most]:
         before = seen.setdefault(id(exchange), result.check.id)
         if before == result.check.id:
-            parts.append(_exchange(exchange))
+            parts.append(_exchange(exchange, whole=result.kind is not Kind.PASS))
         else:
             link = f'<a href="#{_text(before)}">{_text(before)}</a>'
             parts.append(f'<p class="faint">{_text(exchange.what)}: as in {link}</p>\n')
@@ -175,16 +175,18 @@ def _exchanges(result: Result, seen: dict[int, str]) -> list[str]:
     return parts
 
 
-def _exchange(exchange: Exchange) -> str:
+def _exchange(exchange: Exchange, *, whole: bool) -> str:
+    """One exchange; `whole` with the bytes, by which a fault can be looked into."""
     answer = f"HTTP {exchange.status}" if exchange.response else "no answer"
     milliseconds = f"{exchange.seconds * 1000:.0f} ms"
+    sent, received = exchange.sent, exchange.body
     shown = [
         _block(exchange.at.strftime("sent %H:%M:%S.%f"), exchange.head),
         _block("request, decoded", exchange.request_view()),
-        _block(f"request body, {len(exchange.sent)} bytes, base64", as_base64(exchange.sent)),
+        _block(f"request body, {len(sent)} bytes, base64", as_base64(sent) if whole else ""),
         _block("answer", _answer_head(exchange)),
         _block("answer, decoded and decrypted", exchange.answer_view()),
-        _block(f"answer body, {len(exchange.body)} bytes, base64", as_base64(exchange.body)),
+        _block(f"answer body, {len(received)} bytes, base64", as_base64(received) if whole else ""),
     ]
     summary = _text(f"{exchange.what}: {answer}, {milliseconds}")
     return f"<details><summary>{summary}</summary>\n{''.join(shown)}</details>\n"

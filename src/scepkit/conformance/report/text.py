@@ -37,6 +37,7 @@ TITLES = {
     "caps": "Capabilities",
     "ca_certs": "CA certificates",
     "enrolment": "A plain enrolment",
+    "issued": "The certificate it gives",
     "transports": "Ways to send a message",
     "tolerance": "What devices in the field send",
     "algorithms": "Algorithms",
@@ -56,8 +57,9 @@ TITLES = {
 
 def result_line(result: Result) -> str:
     """One test on one line."""
-    word = WORDS[result.kind]
-    return f"{word:<6}  {result.check.id:<4}  {result.check.cls.value}  {result.check.title}"
+    check = result.check
+    title = printable(check.title, _LONGEST)
+    return f"{WORDS[result.kind]:<6}  {check.id:<4}  {check.cls.value}  {title}"
 
 
 def result_lines(result: Result, *, verbose: bool = False) -> Iterator[str]:
@@ -122,7 +124,7 @@ def verdict_line(report: Report) -> str:
     warnings = report.count(Kind.WARN)
     told = "; ".join(parts) or "nothing failed"
     more = f"; {warnings} warnings" if warnings else ""
-    return f"{report.url}: {told}{more}, {report.count(Kind.PASS)} passed"
+    return f"{printable(report.url, _LONGEST)}: {told}{more}, {report.count(Kind.PASS)} passed"
 
 
 def as_text(report: Report, *, verbose: bool = False) -> str:

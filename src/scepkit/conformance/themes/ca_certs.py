@@ -13,8 +13,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from scepkit.conformance.judging import no_server_error
-from scepkit.conformance.probe import Probe, shown_certificate
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import shown_certificate
 from scepkit.conformance.verdicts import (
     Ended,
     Verdict,

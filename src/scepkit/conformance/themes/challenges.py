@@ -9,8 +9,9 @@ from __future__ import annotations
 from scepkit.conformance.answers import Answer
 from scepkit.conformance.judging import BAD_REQUEST, must_accept, must_refuse
 from scepkit.conformance.messages import Draft, new_transaction_id
-from scepkit.conformance.probe import Probe, Requester
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester
 from scepkit.conformance.verdicts import (
     Ended,
     Verdict,

@@ -10,8 +10,9 @@ from scepkit.conformance.answers import Answer
 from scepkit.conformance.cmsparts import Identity
 from scepkit.conformance.judging import BAD_CERT_ID, BAD_MESSAGE_CHECK, BAD_REQUEST, must_refuse
 from scepkit.conformance.messages import new_transaction_id
-from scepkit.conformance.probe import Probe, Requester
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester
 from scepkit.conformance.verdicts import (
     Ended,
     Verdict,

@@ -14,8 +14,9 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from scepkit.conformance.answers import Answer
 from scepkit.conformance.cmsparts import Identity
 from scepkit.conformance.judging import BAD_CERT_ID, BAD_REQUEST, must_refuse
-from scepkit.conformance.probe import Probe, Requester
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester
 from scepkit.conformance.themes.renewal import enrolled
 from scepkit.conformance.verdicts import Ended, Verdict, failed, passed, skipped, together
 from scepkit.core import asn1

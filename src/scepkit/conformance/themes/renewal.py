@@ -21,8 +21,9 @@ from scepkit.conformance.judging import (
     may_refuse,
     must_refuse,
 )
-from scepkit.conformance.probe import Probe, Requester, shown_certificate
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester, shown_certificate
 from scepkit.conformance.verdicts import (
     Ended,
     Verdict,

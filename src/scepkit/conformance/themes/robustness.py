@@ -17,8 +17,9 @@ from scepkit.conformance import cmsparts
 from scepkit.conformance.exchanges import Exchange
 from scepkit.conformance.judging import client_error, must_refuse, no_server_error
 from scepkit.conformance.messages import Draft, new_nonce, new_transaction_id
-from scepkit.conformance.probe import Probe, Requester
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester
 from scepkit.conformance.sockets import Piece
 from scepkit.conformance.verdicts import (
     Verdict,

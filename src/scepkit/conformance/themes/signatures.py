@@ -11,8 +11,9 @@ from scepkit.conformance import cmsparts
 from scepkit.conformance.cmsparts import Identity, attribute, octets, printable
 from scepkit.conformance.judging import BAD_MESSAGE_CHECK, BAD_REQUEST, must_refuse
 from scepkit.conformance.messages import SCEP_NAMES, Draft, new_transaction_id
-from scepkit.conformance.probe import Probe, Requester
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester
 from scepkit.conformance.verdicts import Verdict, failed, together
 from scepkit.core import asn1
 

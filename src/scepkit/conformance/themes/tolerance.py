@@ -16,8 +16,9 @@ from scepkit.conformance.ber import indefinite
 from scepkit.conformance.cmsparts import Identity, Sealing, attribute
 from scepkit.conformance.judging import BAD_TIME, may_refuse, must_accept
 from scepkit.conformance.messages import Draft
-from scepkit.conformance.probe import Probe, Requester
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
+from scepkit.conformance.requesters import Requester
 from scepkit.conformance.verdicts import Verdict, failed, passed, together
 from scepkit.core import asn1
 from scepkit.core.certificates import view_of
