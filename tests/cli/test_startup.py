@@ -62,7 +62,7 @@ def test_enrol_loads_nothing_it_does_not_use(tmp_path: Path) -> None:
     unused = {
         "asyncio", "json", "logging", "urllib.request", "subprocess", "tempfile", "getpass",
         "getopt", "encodings.idna", "unittest", "pdb", "xml", "sqlite3", "concurrent.futures",
-        "cryptography.hazmat.primitives.serialization.pkcs12",
+        "cryptography.hazmat.primitives.serialization.pkcs12", "ssl", "http.client", "email.parser",
         "scepkit.async_client", "scepkit.verifiers", "scepkit.ca", "scepkit.testing",
         "scepkit.core.inspect", "scepkit.cli.tracing", "scepkit.cli.pending_file",
     }  # fmt: skip
