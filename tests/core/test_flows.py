@@ -584,6 +584,16 @@ def test_http_error_is_an_error(status: int) -> None:
     assert [operation for _, operation in server.seen].count("PKIOperation") == 1
 
 
+@pytest.mark.parametrize(("renewal", "hinted"), [(True, True), (False, False)])
+def test_a_server_that_fails_at_a_renewal_req_may_take_a_pkcs_req(
+    renewal: bool, hinted: bool
+) -> None:
+    server = Server(instead=[response(b"", 500)])
+    with pytest.raises(HttpStatusError) as caught:
+        enrol(Talk(server), requester=OWNER, renewal=renewal)
+    assert ("--message-type PKCSReq" in caught.value.hint) is hinted
+
+
 @pytest.mark.parametrize(
     ("body", "text", "title"),
     [

@@ -136,6 +136,14 @@ def test_our_command_enrols_and_renews_at_its_servlet(shell: Shell) -> None:
     second.verify_directly_issued_by(shell.server.ca.certificate)
 
 
+def test_our_command_says_what_to_do_where_a_renewal_req_is_not_known(shell: Shell) -> None:
+    shell.enrol("CN=router4,O=Acme")
+    words = ("renew", "--force", "--cert", "cert.pem", "--key", "key.pem", "--message-type")
+    error = shell.at(*words, "RenewalReq", code=5)["error"]
+    assert "--message-type PKCSReq" in error["hint"]
+    shell.at(*words, "PKCSReq")
+
+
 def test_our_command_polls_at_its_servlet(shell: Shell) -> None:
     shell.enrol("CN=slow-router,O=Acme", code=3)
     shell.scepkit("poll", "pending.json", code=3)

@@ -66,7 +66,8 @@ def ask(
     )
     if starting is not None:
         yield Started(starting)
-    response = yield from _pki_operation(ca, body, max_response)
+    hint = _OLD_RENEWAL if isinstance(data, messages.RenewalReq) else ""
+    response = yield from _pki_operation(ca, body, max_response, hint)
     decrypt_with: DecryptionKey | Password | None = (
         requester.decryption_key() if can_decrypt else secret
     )
@@ -100,7 +101,7 @@ def _recipient(ca: KnownCa, secret: Password | None) -> CertificateView | Passwo
     return secret
 
 
-def _pki_operation(ca: KnownCa, body: bytes, max_response: int) -> Flow[HttpResponse]:
+def _pki_operation(ca: KnownCa, body: bytes, max_response: int, hint: str) -> Flow[HttpResponse]:
     post = ca.capabilities.post if ca.preferences.post is None else ca.preferences.post
     request = http.pki_operation_request(ca.endpoint, body, post=post, max_response=max_response)
     response = yield from exchange(request)
@@ -110,7 +111,8 @@ def _pki_operation(ca: KnownCa, body: bytes, max_response: int) -> Flow[HttpResp
             ca.endpoint, body, post=not post, max_response=max_response
         )
         response = yield from exchange(other)
-    expect_ok(response, ca.endpoint, "PKIOperation")
+    if response.status != 200:
+        raise status_error(response, ca.endpoint, "PKIOperation", hint)
     return response
 
 
@@ -131,6 +133,12 @@ def expect_ok(response: HttpResponse, endpoint: Endpoint, operation: str) -> Non
         raise status_error(response, endpoint, operation)
 
 
+#: Before RFC 8894 "Renewal" stood for a PKCSReq signed with the old certificate; jscep, which means
+#: that, answers a RenewalReq with 500.
+_OLD_RENEWAL = (
+    "if the server knows drafts of RFC 8894 only, it may take a PKCSReq for a renewal: "
+    "renewal=False (--message-type PKCSReq)"
+)
 _STATUS_HINTS = {
     401: "the server wants a user name and password: basic_auth (--basic-auth-file)",
     403: "the server forbids it; is the path right, and may this address ask?",
@@ -141,8 +149,13 @@ _STATUS_HINTS = {
 }
 
 
-def status_error(response: HttpResponse, endpoint: Endpoint, operation: str) -> HttpStatusError:
-    """The error for an HTTP status, with what the server said and what may help."""
+def status_error(
+    response: HttpResponse, endpoint: Endpoint, operation: str, fault_hint: str = ""
+) -> HttpStatusError:
+    """The error for an HTTP status, with what the server said and what may help.
+
+    :param fault_hint: what may help when the server itself has failed (500).
+    """
     excerpt = http.body_excerpt(response.body)
     said = f": {excerpt!r}" if excerpt else ""
     return HttpStatusError(
@@ -151,7 +164,7 @@ def status_error(response: HttpResponse, endpoint: Endpoint, operation: str) -> 
         url=str(endpoint),
         excerpt=excerpt,
         retry_after=http.retry_after_seconds(response.retry_after, response.received_at),
-        hint=_STATUS_HINTS.get(response.status, ""),
+        hint=fault_hint if response.status == 500 else _STATUS_HINTS.get(response.status, ""),
     )
 
 
