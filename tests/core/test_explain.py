@@ -111,7 +111,7 @@ def test_a_query_passes_to_its_end() -> None:
         ("A16", "there are 2 signatures", "signature", "HTTP 400"),
         ("A16", "the signed attribute x is there twice", "signed attributes", "HTTP 400"),
         ("A17", "no signed attributes", "signed attributes", "HTTP 400"),
-        ("RFC 8894 3.2.1", "there is no senderNonce", "signed attributes", "HTTP 400"),
+        ("RFC 8894 3.2.1", "there is no senderNonce among them", "signed attributes", "HTTP 400"),
         ("A18", "the transactionID has 0 characters", "transactionID", "HTTP 400"),
         ("RFC 8894 2.9", "the cipher rc4 is none of SCEP's", "cipher", "FAILURE badAlg (0)"),
         ("Q40", "for another certificate", "recipient", "FAILURE badMessageCheck (1)"),

@@ -82,6 +82,7 @@ def inspect(
 
     data = read_input(message, limit=_LARGEST)
     private, certificate = _identity(out, key, cert, options["key_password_file"])
+    authorities = _authorities(out, options["ca_cert"])
     secret = Challenge(out, options).get()
     try:
         found = inspect_message(
@@ -89,6 +90,7 @@ def inspect(
             key=private,
             certificate=certificate,
             password=None if secret is None else secret.encode(),
+            signers=authorities,
         )
     except DecodeError as error:
         # Here the file is what is wrong, not a peer.
@@ -102,7 +104,7 @@ def inspect(
 
     known = Known(
         request=_request(options["request"]),
-        authorities=_authorities(out, options["ca_cert"]),
+        authorities=authorities,
         key=private,
     )
     explanation = explain(found, known)

@@ -8,6 +8,7 @@ listed.  Legacy algorithms are read, and no certificate is trusted.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cryptography import x509
@@ -57,6 +58,7 @@ def inspect_message(
     key: PrivateKey | None = None,
     certificate: x509.Certificate | None = None,
     password: bytes | None = None,
+    signers: Sequence[x509.Certificate] = (),
 ) -> Inspection:
     """Decode a SCEP message or a layer of one.
 
@@ -67,6 +69,7 @@ def inspect_message(
     :param certificate: its certificate, by which the message may name it; it also counts as one
         that may have signed the message.
     :param password: the challengePassword, for what is encrypted with it.
+    :param signers: further certificates that may have signed the message, which need not hold them.
     :raises DecodeError: it is none of these; `title` is that of the web page it is instead.
     """
     found = unwrap(data)
@@ -80,7 +83,9 @@ def inspect_message(
             return _without_message(found, len(data))
         try:
             inspection = read_layer(
-                found.data, Secrets(key, certificate, password), wrapping=found.wrapping
+                found.data,
+                Secrets(key, certificate, password, tuple(signers)),
+                wrapping=found.wrapping,
             )
         except ProtocolError as exc:
             if found.http is None:

@@ -90,7 +90,7 @@ def explain(found: Inspection, known: Known | None = None) -> Explanation:
     known = known or Known()
     if is_request(found):
         return Explanation("server", tuple(explain_request.checks(found)), habits.of(found))
-    if found.kind == "pkiMessage" or _is_meant_as_reply(found):
+    if found.kind == "pkiMessage" or known.request is not None or _is_meant_as_reply(found):
         return Explanation("client", tuple(explain_reply.checks(found, known)), habits.of(found))
     return Explanation("client", tuple(explain_answer.checks(found)), habits.of(found))
 

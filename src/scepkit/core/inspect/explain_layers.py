@@ -15,6 +15,16 @@ BAD_CHECK = "FAILURE badMessageCheck (1)"
 BAD_REQUEST = "FAILURE badRequest (2)"
 UNREADABLE = "HTTP 400 of a server, an error of a client"
 
+_WANTED = (
+    "contentType",
+    "messageDigest",
+    "messageType",
+    "transactionID",
+    "senderNonce",
+    "recipientNonce",
+    "pkiStatus",
+    "failInfo",
+)
 _DIGESTS = frozenset({"sha256", "sha384", "sha512"})
 _CUT = "look for what cuts, packs or changes it on its way"
 
@@ -81,21 +91,21 @@ def _digest(name: str, weak: str) -> Check:
     return Check("digest", "fails", text, weak, remedy, "RFC 8894 2.9")
 
 
-def attributes_right(found: Inspection) -> Iterator[Check]:
-    """Whether the signed attributes are there, once, and of the right form."""
+def attributes_right(found: Inspection, *optional: str) -> Iterator[Check]:
+    """Whether the signed attributes are there, and of the right form.
+
+    :param optional: those that the reader can do without, although RFC 8894 wants them.
+    """
     step = "signed attributes"
+    needed = [f"RFC 8894 3.2.1:no {name} " for name in _WANTED if name not in optional]
     grave = [
-        *noted(
-            found,
-            step,
-            "fails",
-            ("RFC 8894 3.2.1:there is no",),
-            UNREADABLE,
-            "add what is missing",
-        ),
+        *noted(found, step, "fails", tuple(needed), UNREADABLE, "add what is missing"),
         *noted(found, "transactionID", "fails", ("A18",), UNREADABLE, "use 1 to 255 characters"),
     ]
     yield from grave or [Check(step, "ok", "all are there that must be")]
+    for name in optional:
+        code = f"RFC 8894 3.2.1:no {name} "
+        yield from noted(found, step, "risk", (code,), UNREADABLE, "add what is missing")
     yield from noted(
         found,
         step,

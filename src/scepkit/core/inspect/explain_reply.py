@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scepkit.core.certificates import public_key_der, view_of
+from scepkit.core.certificates import load_readable, public_key_der, view_of
+from scepkit.core.chains import Facts, issue_fault
 from scepkit.core.http import PKI_MESSAGE_TYPE
 from scepkit.core.inspect.explain import Check, Known, noted, odd
 from scepkit.core.inspect.explain_layers import (
@@ -31,6 +32,8 @@ _REFUSES = "an error; nothing is installed"
 _REPORTS = "it reports the refusal"
 _NEEDS_REQUEST = "give the request with --request"
 
+# Of a reply's certificates, so many are tried as the issuer's: each with each costs a signature.
+_MOST_IN_A_CHAIN = 10
 #: What a status means, and what to do.
 _STATUSES = {
     301: ("the server has moved", "configure the address that it names"),
@@ -88,7 +91,8 @@ def checks(found: Inspection, known: Known) -> Iterator[Check]:
         return
     yield from signed_right(found, _REFUSES, _REFUSES)
     yield _signer(found, known)
-    yield from attributes_right(found)
+    # RFC 8894's own example has no senderNonce, and a refusal is one without a reason.
+    yield from attributes_right(found, "senderNonce", "failInfo")
     yield from _belongs(found.attributes, known)
     yield from _status(found, found.attributes, known)
 
@@ -232,6 +236,7 @@ def _certificates(found: Inspection, known: Known) -> Iterator[Check]:
     mine = next((one for one in inside.certificates if one.spki in wanted), None)
     if mine is not None:
         yield Check("certificate", "ok", f"it is for the requested key: {mine.subject}")
+        yield from _issuer(mine, inside, known)
         yield from _validity(found, mine)
     elif not wanted:
         text = "whether it is for the requested key"
@@ -240,6 +245,28 @@ def _certificates(found: Inspection, known: Known) -> Iterator[Check]:
         text = "none is for the requested key"
         remedy = "let the server answer each transaction with its own certificate"
         yield Check("certificate", "fails", text, _REFUSES, remedy, "RFC 8894 3.3.2.1")
+
+
+def _issuer(mine: CertificateInfo, inside: Inspection, known: Known) -> Iterator[Check]:
+    """Whether the certificate hangs below the CA, perhaps by way of others in the reply."""
+    encoded = [mine.der, *(one.der for one in inside.certificates[:_MOST_IN_A_CHAIN])]
+    facts = {one: Facts(one) for one in load_readable(encoded)[0]}
+    leaf = next((fact for one, fact in facts.items() if view_of(one).der == mine.der), None)
+    if leaf is None or not known.authorities:
+        return
+    above = [Facts(one) for one in known.authorities]
+    for _ in facts:
+        above += [
+            one
+            for one in facts.values()
+            if one.is_ca and one not in above and any(not issue_fault(one, up) for up in above)
+        ]
+    if any(not issue_fault(leaf, up) for up in above):
+        yield Check("issuer", "ok", mine.issuer)
+    else:
+        text = f"it is {mine.issuer}, which is none of the CA's certificates"
+        remedy = "let GetCACert offer the certificate of the CA that issues"
+        yield Check("issuer", "fails", text, _REFUSES, remedy, "RFC 8894 3.3.2.1")
 
 
 def _wanted_keys(known: Known) -> set[bytes]:

@@ -32,6 +32,13 @@ class Secrets:
     key: PrivateKey | None = field(default=None, repr=False)
     certificate: x509.Certificate | None = None
     password: bytes | None = field(default=None, repr=False)
+    signers: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def known(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that may have signed what does not hold them."""
+        own = () if self.certificate is None else (self.certificate,)
+        return (*own, *self.signers)
 
 
 def read_layer(
@@ -126,7 +133,7 @@ def _signed(der: bytes, odd: list[Oddity], secrets: Secrets) -> Inspection:
         return replace(_blank("certs-only SignedData"), certificates=certificates, crls=crls)
     found = replace(
         _blank("SignedData"),
-        signature=signatures.describe(message, certificates, secrets.certificate, odd),
+        signature=signatures.describe(message, certificates, secrets.known, odd),
         certificates=certificates,
         crls=crls,
     )

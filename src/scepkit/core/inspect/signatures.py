@@ -27,13 +27,13 @@ _OLD_DIGESTS = {
 def describe(
     message: SignedMessage,
     certificates: tuple[CertificateInfo, ...],
-    more: x509.Certificate | None,
+    more: tuple[x509.Certificate, ...],
     odd: list[Oddity],
 ) -> SignatureInfo:
     """Describe the first signature of a message that has at least one.
 
     :param certificates: what the message has.
-    :param more: a certificate from elsewhere that may be the signer's.
+    :param more: certificates from elsewhere that may be the signer's.
     """
     if len(message.signers) > 1:
         odd.append(
@@ -66,10 +66,9 @@ def describe(
 
 
 def _views(
-    certificates: tuple[CertificateInfo, ...], more: x509.Certificate | None
+    certificates: tuple[CertificateInfo, ...], more: tuple[x509.Certificate, ...]
 ) -> list[CertificateView]:
-    views = [view(one.der) for one in certificates]
-    return views if more is None else [*views, view_of(more)]
+    return [*(view(one.der) for one in certificates), *map(view_of, more)]
 
 
 def _is_named(info: cms.SignerInfo, certificate: CertificateView) -> bool:
