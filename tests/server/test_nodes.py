@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -162,3 +165,22 @@ def test_fifty_copies_of_one_request_lead_to_one_certificate(
         assert len({one.certificates for one in replies if isinstance(one, Success)}) == 1
         assert rows(store, "SELECT state FROM certificate") == [("issued",)]
         assert [action for action, _ in audited(store)].count("certificate.issue") == 1
+
+
+# ------------------------------------------------------------------ for longer
+
+
+def test_under_load_while_processes_die_nothing_is_lost_for_a_while() -> None:
+    """`scripts/soak`, which does it for as long as one likes."""
+    command = [sys.executable, "-m", "tests.server.fleet.soak", "--json", "--minutes", "0.1"]
+    done = subprocess.run(
+        [*command, "--kill-every", "1", "--lease", "1s", "--devices", "6"],
+        capture_output=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.stdout, done.stderr.decode()
+    figures = json.loads(done.stdout)
+    assert (figures["wrong"], done.returncode) == ([], 0), figures
+    assert figures["kills"] >= 1
+    assert figures["certificates"] >= 12

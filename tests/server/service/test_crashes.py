@@ -12,14 +12,14 @@ from scepkit.server import checkpoints
 from tests.server.service.crashing import STEPS
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_killed_at_every_step_nothing_is_lost_and_nothing_is_twice(empty_url: str) -> None:
     # A program of its own: it forks, which a process with threads must not.
     command = [sys.executable, "-m", "tests.server.service.crash_run", "--json"]
     done = subprocess.run(
         [*command, "--kills", "70", "--database", empty_url],
         capture_output=True,
-        timeout=280,
+        timeout=580,
         check=False,
     )
     assert done.stdout, done.stderr.decode()
