@@ -109,7 +109,7 @@ def test_a_mock_without_a_fault_is_right() -> None:
     assert "POST PKIOperation: 200" in found["said"]
     assert "scepkit: PKCSReq " in found["said"]
     assert ": SUCCESS\n" in found["said"]
-    assert "1 certificates issued" in found["said"]
+    assert "certificates issued: 1" in found["said"]
 
 
 def test_a_mock_has_its_faults_and_says_what_a_right_client_does(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def _tell(out: Output, ca: TestCa, stop: threading.Event) -> None:
         messages, exchanges = len(ca.messages), len(ca.exchanges)
         if ended:
             break
-    out.note(f"{exchanges} requests, {len(ca.issued)} certificates issued")
+    out.note(f"requests: {exchanges}; certificates issued: {len(ca.issued)}")
 
 
 def _exchange_text(exchange: HttpExchange) -> str:
