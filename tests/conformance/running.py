@@ -22,7 +22,7 @@ from tests import pki
 
 _KEYS = {
     "rsa:2048": ["rsa2048-a", "rsa2048-b", "rsa2048-c"],
-    "rsa:3072": ["rsa3072"],
+    "rsa:3072": ["rsa3072", "rsa4096"],
     "rsa:4096": ["rsa4096"],
     "ec:p256": ["ec256-a", "ec256-b"],
 }
@@ -35,8 +35,8 @@ class CommittedKeys(KeyPool):
         super().__init__()
         self._count = 0
 
-    def take(self, spec: str = "rsa:2048") -> PrivateKey:
-        names = _KEYS[spec]
+    def take(self, spec: str = "") -> PrivateKey:
+        names = _KEYS[spec or self.usual]
         self._count += 1
         return pki.key(names[self._count % len(names)])
 

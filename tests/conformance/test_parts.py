@@ -7,13 +7,14 @@ import random
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from scepkit.conformance import challenges
 from scepkit.conformance.ber import indefinite
 from scepkit.conformance.challenges import Command, NdesPage, Static, read_ndes_page
+from scepkit.conformance.judging import must_refuse
 from scepkit.conformance.keypool import KeyPool
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Check, Class, Need, all_checks, select
@@ -26,7 +27,10 @@ from scepkit.core.ber import to_der
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.errors import InputError
 from scepkit.testing import TestCa
+from scepkit.testing.front import Front
+from scepkit.testing.http_faults import Answer
 from tests import pki
+from tests.conformance.broken import ca_with
 from tests.conformance.running import checks, session_for
 
 # ------------------------------------------------------------------ the list
@@ -134,6 +138,41 @@ def test_a_server_that_dies_has_failed_the_test_and_ends_the_others() -> None:
     assert first.kind is Kind.FAIL
     assert "does not answer any more" in first.verdict.text
     assert {one.verdict.text for one in others} == {"the server has not answered since T20"}
+
+
+class BusyAtFirst(Front):
+    """Is busy when a message comes for the first time."""
+
+    def _pki_operation(self, raw: bytes, method: str) -> Answer:
+        if raw in self.seen:
+            return super()._pki_operation(raw, method)
+        self.seen.add(raw)
+        return Answer(b"later", "text/plain", 503, retry_after="0")
+
+    seen: ClassVar[set[bytes]] = set()
+
+
+class AlwaysBusy(Front):
+    """Has never time."""
+
+    def _pki_operation(self, raw: bytes, method: str) -> Answer:
+        return Answer(b"later", "text/plain", 429, retry_after="0")
+
+
+@pytest.mark.parametrize(
+    ("front", "kind"), [(BusyAtFirst, Kind.PASS), (AlwaysBusy, Kind.INCONCLUSIVE)]
+)
+def test_a_busy_server_is_asked_again_and_has_refused_nothing(
+    front: type[Front], kind: Kind
+) -> None:
+    def without_challenge(probe: Probe) -> Verdict:
+        return must_refuse(probe.enrol(probe.requester(challenge=None)))
+
+    check = made(without_challenge, Class.MUST, Need.CA)
+    with ca_with(front=front).serve() as url, session_for(url) as session:
+        session.discover()
+        result = run_one(session, check)
+    assert result.kind is kind
 
 
 def test_keys_are_used_again_until_a_certificate_was_issued() -> None:

@@ -52,6 +52,8 @@ check_options = together(
     option("--subject", metavar="NAME", section=_TESTS,
            help="The subject of requests; {run} and {n} make it unique. Default: "
                 "CN=scepkit-check-{run}-{n}."),
+    option("--key-type", metavar="TYPE", section=_TESTS,
+           help="The type of requesters' keys: rsa:2048, rsa:3072 or rsa:4096. Default: rsa:2048."),
     option("--samples", type=click.IntRange(min=20), default=200, show_default=True,
            section=_TESTS, help="Answers that the timing tests take of each kind."),
 )  # fmt: skip

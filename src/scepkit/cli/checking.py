@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -39,12 +40,16 @@ def run(out: Output, url: str, checks: tuple[Check, ...], options: dict[str, Any
     from scepkit.transport import HttpTransport
 
     only_one_from_stdin(options)
-    settings = read_settings(options)
     http_options = read_http_options(out, options)
     verifier = read_trust(out, options)
     shown: list[str] = []
 
-    with HttpTransport(http_options) as transport, Progress(enabled=not out.quiet) as progress:
+    with (
+        ExitStack() as stack,
+        HttpTransport(http_options) as transport,
+        Progress(enabled=not out.quiet) as progress,
+    ):
+        settings = read_settings(options, stack)
         session = Session(
             parse_endpoint(url),
             profile=options["profile"],
@@ -77,9 +82,10 @@ def run(out: Output, url: str, checks: tuple[Check, ...], options: dict[str, Any
     return report.exit_code
 
 
-def read_settings(options: dict[str, Any]) -> Settings:
-    """What the options allow and know."""
+def read_settings(options: dict[str, Any], stack: ExitStack) -> Settings:
+    """What the options allow and know; `stack` closes what has to be closed."""
     from scepkit.conformance.session import SUBJECT, Settings
+    from scepkit.keys import parse_key_spec
 
     subject = options["subject"] or SUBJECT
     try:
@@ -87,11 +93,15 @@ def read_settings(options: dict[str, Any]) -> Settings:
     except (KeyError, IndexError, ValueError):
         raise click.UsageError("--subject: {run} and {n} are the only braces it may have") from None
     expired = options["expired_challenge_file"]
+    key_type = str(parse_key_spec(options["key_type"] or "rsa:2048"))
+    if not key_type.startswith("rsa:"):
+        raise click.UsageError("--key-type: the tests need RSA keys, which decrypt replies")
     return Settings(
         allow_issue=options["allow_issue"],
         intrusive=options["intrusive"],
         subject=subject,
-        challenges=_source(options),
+        key_type=key_type,
+        challenges=_source(options, stack),
         open_enrolment=options["open_enrolment"],
         bound_challenges=options["bound_challenges"],
         expired_challenge=read_secret_file("--expired-challenge-file", expired)
@@ -105,7 +115,7 @@ def read_settings(options: dict[str, Any]) -> Settings:
     )
 
 
-def _source(options: dict[str, Any]) -> ChallengeSource | None:
+def _source(options: dict[str, Any], stack: ExitStack) -> ChallengeSource | None:
     """Where challenges come from."""
     names = (
         "challenge_file",
@@ -135,13 +145,13 @@ def _source(options: dict[str, Any]) -> ChallengeSource | None:
                 path, _, name = path.rpartition(":")
             return challenges.step_ca_challenge(path or name, name if path else "")
         case ["challenge_ndes"]:
-            return _ndes(options)
+            return _ndes(options, stack)
         case _:
             kept = os.environ.get("SCEPKIT_CHALLENGE")
             return challenges.Static(kept) if kept else None
 
 
-def _ndes(options: dict[str, Any]) -> ChallengeSource:
+def _ndes(options: dict[str, Any], stack: ExitStack) -> ChallengeSource:
     from scepkit.conformance.challenges import NdesPage
     from scepkit.transport import HttpOptions, HttpTransport
 
@@ -153,7 +163,7 @@ def _ndes(options: dict[str, Any]) -> ChallengeSource:
             basic_auth=basic_auth(options["challenge_auth_file"]),
         )
     )
-    return NdesPage(options["challenge_ndes"], transport)
+    return NdesPage(options["challenge_ndes"], stack.enter_context(transport))
 
 
 def _operator(options: dict[str, Any], name: str, variable: str) -> Callable[[str], object] | None:

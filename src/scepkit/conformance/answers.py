@@ -17,6 +17,9 @@ from scepkit.core.http import printable
 from scepkit.errors import DecodeError
 from scepkit.values import frozen
 
+#: HTTP statuses that ask to come again: too many requests, and service unavailable.
+BUSY = (429, 503)
+
 
 @frozen(eq=False)
 class Answer:
@@ -57,13 +60,13 @@ class Answer:
 
     @property
     def client_error(self) -> bool:
-        """HTTP 400 to 499."""
-        return 400 <= self.http_status < 500
+        """HTTP 400 to 499, which say that the request is wrong."""
+        return 400 <= self.http_status < 500 and self.http_status not in BUSY
 
     @property
     def server_error(self) -> bool:
         """HTTP 500 to 599, but for 501 (not implemented) and 503 (busy)."""
-        return 500 <= self.http_status < 600 and self.http_status not in (501, 503)
+        return 500 <= self.http_status < 600 and self.http_status not in (501, *BUSY)
 
     @property
     def refused(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from scepkit.conformance.answers import Answer
+from scepkit.conformance.answers import BUSY, Answer
 from scepkit.conformance.exchanges import Exchange
 from scepkit.conformance.verdicts import Verdict, failed, inconclusive, passed, warned
 
@@ -37,7 +37,7 @@ def must_refuse(
         return _failure(answer, with_)
     if answer.client_error:
         return passed(answer.said)
-    if answer.exchange.unreached:
+    if answer.exchange.unreached or answer.http_status in BUSY:
         return inconclusive(answer.said)
     if answer.silent:
         if answer.exchange.error.startswith("no answer: timed out"):
@@ -66,7 +66,7 @@ def must_accept(answer: Answer) -> Verdict:
         return passed("SUCCESS")
     if answer.pending:
         return passed("PENDING: held for a person")
-    if answer.exchange.unreached:
+    if answer.exchange.unreached or answer.http_status in BUSY:
         return inconclusive(answer.said)
     return failed(f"{answer.said}, expected SUCCESS")
 

@@ -23,16 +23,21 @@ class KeyPool:
     """Keys by type, as `keys.parse_key_spec` names them; usable from several threads.
 
     :param make: makes a key of a type.
+
+    Attributes:
+        usual: the type that is taken where a test does not care.
     """
 
     def __init__(self, make: Callable[[str], PrivateKey] = _generated) -> None:
+        self.usual = "rsa:2048"
         self._make = make
         self._lock = threading.Lock()
         self._unused: defaultdict[str, list[PrivateKey]] = defaultdict(list)
         self._taken: list[tuple[str, PrivateKey]] = []
 
-    def take(self, spec: str = "rsa:2048") -> PrivateKey:
+    def take(self, spec: str = "") -> PrivateKey:
         """A key that nobody else has until `give_back`."""
+        spec = spec or self.usual
         with self._lock:
             key = self._unused[spec].pop() if self._unused[spec] else None
         if key is None:

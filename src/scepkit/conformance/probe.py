@@ -21,7 +21,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.conformance import cmsparts, sockets
-from scepkit.conformance.answers import Answer
+from scepkit.conformance.answers import BUSY, Answer
 from scepkit.conformance.cmsparts import Identity, Sealing
 from scepkit.conformance.exchanges import Exchange, Opener, Record, now, shown_head
 from scepkit.conformance.messages import Draft, Message, new_nonce, new_transaction_id
@@ -39,11 +39,24 @@ from scepkit.core.http import (
     HttpRequest,
     HttpResponse,
     pki_operation_request,
+    retry_after_seconds,
 )
 from scepkit.errors import InputError, ScepError, TransportError
 
 #: More requests at once would be an attack.
 MOST_AT_ONCE = 32
+#: How often a message is sent again to a server that says it is busy,
+_MOST_RETRIES = 5
+#: and how long a test waits for it each time at most, in seconds.
+_LONGEST_PAUSE = 10.0
+
+
+def _wanted_pause(exchange: Exchange) -> float:
+    """How long a busy server wants its clients to wait."""
+    wanted = None
+    if exchange.response is not None:
+        wanted = retry_after_seconds(exchange.response.retry_after, now())
+    return min(_LONGEST_PAUSE, 1.0 if wanted is None else wanted)
 
 
 class Probe:
@@ -203,7 +216,7 @@ class Probe:
 
     def requester(
         self,
-        key: str | PrivateKey = "rsa:2048",
+        key: str | PrivateKey = "",
         *,
         challenge: str | Literal["new"] | None = "new",
         subject: str = "",
@@ -289,6 +302,12 @@ class Probe:
         )
         opener = Opener(made.signer.certificate, made.signer.key)
         exchange = self.exchange(request, made.what, opener=opener, sent=made.body)
+        for _ in range(_MOST_RETRIES):
+            if exchange.status not in BUSY or self._intrusive:
+                break
+            # It was not looked at, so it may come again; a test is not about the server's limits.
+            time.sleep(min(_wanted_pause(exchange), self.seconds_left()))
+            exchange = self.exchange(request, made.what, opener=opener, sent=made.body)
         return self._noted(Answer(made, exchange))
 
     def answer_of(self, message: Message, exchange: Exchange) -> Answer:

@@ -43,6 +43,7 @@ class Settings:
         allow_issue: certificates may be issued.
         intrusive: load, and messages that may hurt a server, may be sent.
         subject: of requests; ``{run}`` and ``{n}`` make it unique.
+        key_type: of requesters' keys, as `keys.parse_key_spec` has it; RSA.
         challenges: where challenges come from; None for none.
         open_enrolment: the server asks for no challenge, on purpose.
         bound_challenges: challenges are for the subject that they were asked for.
@@ -57,6 +58,7 @@ class Settings:
     allow_issue: bool = False
     intrusive: bool = False
     subject: str = SUBJECT
+    key_type: str = "rsa:2048"
     challenges: ChallengeSource | None = field(default=None, repr=False)
     open_enrolment: bool = False
     bound_challenges: bool = False
@@ -96,6 +98,7 @@ class Session:
         self.http_options = http_options
         self.settings = settings
         self.keys = keys or KeyPool()
+        self.keys.usual = settings.key_type
         self.run_id = secrets.token_hex(3)
         self.issued: list[int] = []
         self.offered: tuple[x509.Certificate, ...] = ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from scepkit.conformance.answers import Answer
+from scepkit.conformance.answers import BUSY, Answer
 from scepkit.conformance.messages import Message
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class, Need, check
@@ -154,7 +154,7 @@ def overload(probe: Probe) -> Verdict:
             for number in range(_OVERLOAD)
         ]
         answers += probe.at_once(messages)
-    busy = [answer for answer in answers if answer.http_status in (429, 503)]
+    busy = [answer for answer in answers if answer.http_status in BUSY]
     silent = [answer for answer in busy if not _retry_after(answer)]
     wrong = [
         answer

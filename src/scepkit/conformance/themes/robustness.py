@@ -47,7 +47,8 @@ def _alive(probe: Probe) -> tuple[str, Verdict]:
 def _message(probe: Probe) -> tuple[Requester, bytes]:
     """A whole message without a challenge, to be damaged."""
     requester = probe.requester(challenge="scepkit-check-no-challenge")
-    return requester, probe.draft(requester).build().body
+    # Cut off by a byte: a server that is open to all must not certify what was not damaged enough.
+    return requester, probe.draft(requester, data=requester.csr()[:-1]).build().body
 
 
 @check(
