@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 from typing import Any
 
 from cryptography import x509
@@ -372,3 +376,46 @@ STRAIN = [
 ]  # fmt: skip
 
 LATE = [*RENEWAL, *WAITING, *STRAIN]
+
+
+# ------------------------------------------------------------------ one connection at a time
+
+
+class OneAtATime(TestCa):
+    """Reads the whole of one request before it looks at another connection."""
+
+    @contextmanager
+    def serve(  # type: ignore[override]
+        self, host: str = "127.0.0.1", port: int = 0, *, ssl_context: None = None
+    ) -> Iterator[str]:
+        ca = self
+
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 30
+
+            def do_GET(self) -> None:
+                answer = ca.answer("GET", self.path)
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.content_type)
+                self.send_header("Content-Length", str(len(answer.body)))
+                self.end_headers()
+                self.wfile.write(answer.body)
+
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length", "0"))
+                self.rfile.read(min(length, 1_000_000))
+                self.send_error(400)
+
+            def log_message(self, format: str, *args: object) -> None: ...
+
+        with HTTPServer((host, port), Handler) as server:
+            thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+            thread.start()
+            try:
+                yield f"http://{host}:{server.server_port}/scep"
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+LATE.append(Fault("T99", "a slow request keeps all others waiting", OneAtATime))

@@ -90,9 +90,5 @@ def test_a_server_that_lets_people_decide_has_no_fault() -> None:
 
 def test_every_test_that_counts_has_a_fault_that_it_catches() -> None:
     counts = {check.id for check in checks() if check.cls in (Class.MUST, Class.SECURITY)}
-    assert counts - {fault.test for fault in ALL} == NOT_BROKEN
-    assert len(ALL) >= 100
-
-
-#: T99 is about sockets, which a test CA does not open itself.
-NOT_BROKEN = {"T99"}
+    assert counts <= {fault.test for fault in ALL}
+    assert len(ALL) >= 120
