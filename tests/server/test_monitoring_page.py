@@ -47,6 +47,7 @@ def test_every_field_of_a_request_is_on_the_page() -> None:
         transaction_id="i",
         signer_key="k",
         cipher="c",
+        key_transport="k",
         digest="d",
         status="s",
         fail_info="f",

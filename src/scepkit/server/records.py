@@ -31,7 +31,7 @@ class OperationRecord:
         message_type: its name in RFC 8894, or what the client wrote.
         transaction_id: as the client wrote it.
         signer_key: the first digits of the SHA-256 of the signer's public key.
-        cipher, digest: how the request is protected.
+        cipher, key_transport, digest: how the request is protected.
         status: the pkiStatus, or "" when there is no CertRep.
         fail_info: its name in RFC 8894, or "".
         stage: how far it came: where it was refused or held, or "seal" for a SUCCESS.
@@ -49,6 +49,7 @@ class OperationRecord:
     transaction_id: str = ""
     signer_key: str = ""
     cipher: str = ""
+    key_transport: str = ""
     digest: str = ""
     status: str = ""
     fail_info: str = ""
@@ -84,6 +85,8 @@ class OperationRecord:
     def protected(self, protection: Protection) -> None:
         """Note how a request was protected."""
         self.cipher = protection.cipher.value
+        transport = protection.key_transport
+        self.key_transport = "password" if transport is None else transport.value
 
     def ended(self, status: PkiStatus, fail_info: str = "") -> None:
         """Note the answer."""
@@ -101,6 +104,7 @@ class OperationRecord:
             "transactionID": self.transaction_id,
             "signerKey": self.signer_key,
             "cipher": self.cipher,
+            "keyTransport": self.key_transport,
             "digest": self.digest,
             "pkiStatus": self.status,
             "failInfo": self.fail_info,

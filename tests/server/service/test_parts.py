@@ -249,6 +249,7 @@ def test_a_record_of_an_enrolment_says_all_that_is_known(lite: Store) -> None:
         "messageType": "PKCSReq",
         "transactionID": "transaction-1",
         "cipher": "aes128-cbc",
+        "keyTransport": "rsa",
         "digest": "sha256",
         "pkiStatus": "SUCCESS",
         "stage": "seal",
