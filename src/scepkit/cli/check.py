@@ -36,8 +36,8 @@ check_options = together(
     option("--allow-issue", is_flag=True, section=_ALLOWED,
            help="Run the tests that have certificates issued, too. Up to 150 will be."),
     option("--intrusive", is_flag=True, section=_ALLOWED,
-           help="Run the tests that send many requests, or several at once, too. Not on a server "
-                "that others are using."),
+           help="Run the tests that send many requests, several at once, or messages at which a "
+                "server may end, too. Not on a server that others are using."),
     option("--open", "open_enrolment", is_flag=True, section=_ALLOWED,
            help="The server asks for no challenge on purpose."),
     option("--only", metavar="TESTS", multiple=True, section=_TESTS,

@@ -294,20 +294,27 @@ class Probe:
         return Sealing()
 
     def send(self, message: Message | Draft, *, via: Literal["", "GET", "POST"] = "") -> Answer:
-        """Send a message, by POST where the server announces it, and note what was issued."""
+        """Send a message, by POST where the server announces it, and note what was issued.
+
+        A server that says that it is busy is asked again: it has not looked at the message, and a
+        test is not about its limits.
+        """
         made = message.build() if isinstance(message, Draft) else message
+        answer = self._send_once(made, via)
+        for _ in range(_MOST_RETRIES):
+            if answer.http_status not in BUSY:
+                break
+            time.sleep(min(_wanted_pause(answer.exchange), self.seconds_left()))
+            answer = self._send_once(made, via)
+        return answer
+
+    def _send_once(self, made: Message, via: str = "") -> Answer:
         post = via == "POST" or (not via and self.session.caps.post)
         request = pki_operation_request(
             self.session.endpoint, made.body, post=post, max_response=MAX_CRL_RESPONSE
         )
         opener = Opener(made.signer.certificate, made.signer.key)
         exchange = self.exchange(request, made.what, opener=opener, sent=made.body)
-        for _ in range(_MOST_RETRIES):
-            if exchange.status not in BUSY or self._intrusive:
-                break
-            # It was not looked at, so it may come again; a test is not about the server's limits.
-            time.sleep(min(_wanted_pause(exchange), self.seconds_left()))
-            exchange = self.exchange(request, made.what, opener=opener, sent=made.body)
         return self._noted(Answer(made, exchange))
 
     def answer_of(self, message: Message, exchange: Exchange) -> Answer:
@@ -334,7 +341,7 @@ class Probe:
             raise RuntimeError("this test does not need --intrusive")
         listed = list(messages)
         with ThreadPoolExecutor(min(MOST_AT_ONCE, len(listed))) as pool:
-            return list(pool.map(self.send, listed))
+            return list(pool.map(self._send_once, listed))
 
     # ------------------------------------------------------------------ what several tests look at
 

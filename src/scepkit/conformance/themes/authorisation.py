@@ -83,7 +83,7 @@ def update_request(probe: Probe) -> Verdict:
     "messageTypes that are no request are refused, and the server lives on",
     section="RFC 8894 3.2.1.2",
     remedy="compare the messageType as a whole with 17, 19, 20, 21 and 22, and refuse all others",
-    needs=ISSUE,
+    needs={*ISSUE, Need.INTRUSIVE},
 )
 def strange_types(probe: Probe) -> Verdict:
     """Numbers and other texts, each with a certificate request and no challenge (A6, A15)."""

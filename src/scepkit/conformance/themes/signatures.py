@@ -207,7 +207,7 @@ def no_signed_attributes(probe: Probe) -> Verdict:
     "SCEP attributes of wrong ASN.1 types are refused, and the server lives on",
     section="RFC 8894 3.2.1",
     remedy="check the tag of every attribute's value before using it",
-    needs=ISSUE,
+    needs={*ISSUE, Need.INTRUSIVE},
 )
 def wrong_types(probe: Probe) -> Verdict:
     """BOOLEAN, NULL, SEQUENCE, OCTET STRING, nothing (Q19; CVE-2026-7668)."""
