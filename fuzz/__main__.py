@@ -34,6 +34,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep a small corpus in fuzz/corpus")
     parser.add_argument("--run", metavar="FILE", help="one input through one harness, and stop")
     parser.add_argument("--lines", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--choose", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     for name in options.harness:
         if name not in NAMES:
@@ -42,6 +43,9 @@ def main() -> int:
     if options.lines:
         met, total = report.lines_met(names[0], _corpus(names[0]))
         print(f"{met} {total}")
+        return 0
+    if options.choose:
+        print(report.keep(names[0], _corpus(names[0])))
         return 0
     if options.run:
         harness(names[0]).run(Path(options.run).read_bytes())
@@ -101,17 +105,10 @@ def _traceback(log: str) -> str:
 
 
 def _minimise(name: str) -> int:
-    """Merge the corpus into the fewest inputs that meet the same edges, and keep the smallest."""
-    folder = WORK / "merged" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.iterdir():
-        old.unlink()
-    sources = [str(_corpus(name)), str(report.CORPUS / name)]
-    command = [sys.executable, "-m", "fuzz.target", name, str(folder), *sources, "-merge=1"]
-    log = WORK / f"{name}-merge.log"
-    with log.open("wb") as file:
-        subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=True)
-    return report.keep(name, folder)
+    # In a process of its own, as it traces every line.
+    command = [sys.executable, "-m", "fuzz", name, "--choose"]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return int(ended.stdout)
 
 
 # ------------------------------------------------------------------ figures

@@ -5,11 +5,19 @@ The rule of this file: numbers are libFuzzer's and coverage.py's own, nothing is
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import Any, TypeAlias
+
+from fuzz.harnesses import Harness
+from scepkit.errors import ScepError
 
 #: The inputs in the repository; beside what `Harness.seeds` makes.
 CORPUS = Path(__file__).parent / "corpus"
@@ -17,6 +25,11 @@ CORPUS = Path(__file__).parent / "corpus"
 WORK = Path(".fuzz")
 #: Of the inputs in the repository, for each harness.
 MOST_KEPT = 11_000
+
+Tracer: TypeAlias = Callable[..., Any]
+#: File, line before, line.
+Step: TypeAlias = tuple[str, int, int]
+_PACKAGE = f"{os.sep}scepkit{os.sep}"
 
 _EXECUTIONS = re.compile(r"^stat::number_of_executed_units:\s*(\d+)", re.MULTILINE)
 _PROGRESS = re.compile(r"^#(\d+)\t.*?\bcov: (\d+)", re.MULTILINE)
@@ -66,7 +79,6 @@ def lines_met(name: str, folder: Path) -> tuple[int, int]:
     meter = coverage.Coverage(data_file=None, source_pkgs=["scepkit"], config_file=False)
     meter.start()
     from fuzz.harnesses import harness
-    from scepkit.errors import ScepError
 
     found = harness(name)
     for one in (*found.seeds(), *inputs(name, folder)):
@@ -84,19 +96,55 @@ def lines_met(name: str, folder: Path) -> tuple[int, int]:
 
 
 def keep(name: str, folder: Path) -> int:
-    """Keep the smallest inputs of a folder that was merged by libFuzzer; gives their bytes."""
+    """Keep those inputs of a folder that run what smaller ones and the seeds do not; gives bytes.
+
+    To be called in a process of its own: it traces every line.
+    """
+    from fuzz.harnesses import harness
+
+    found = harness(name)
+    met: set[Step] = set()
+    for seed in found.seeds():
+        met |= steps(found, seed)
+    data = sorted(set(inputs(name, folder)), key=lambda one: (len(one), one))
     kept = CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
     for old in kept.iterdir():
         old.unlink()
     total = 0
-    for path in sorted(folder.iterdir(), key=lambda one: (one.stat().st_size, one.name)):
-        size = path.stat().st_size
-        if total + size > MOST_KEPT:
-            break
-        (kept / path.name[:16]).write_bytes(path.read_bytes())
-        total += size
+    for one in data:
+        new = steps(found, one) - met
+        if new and total + len(one) <= MOST_KEPT:
+            met |= new
+            total += len(one)
+            (kept / hashlib.sha256(one).hexdigest()[:16]).write_bytes(one)
     return total
+
+
+def steps(found: Harness, data: bytes) -> set[Step]:
+    """The steps from line to line in scepkit that an input makes."""
+    made: set[Step] = set()
+    last: dict[int, int] = {}
+
+    def in_function(frame: FrameType, event: str, _: object) -> Tracer | None:
+        if event == "line":
+            name = frame.f_code.co_filename
+            made.add((name, last.get(id(frame), 0), frame.f_lineno))
+            last[id(frame)] = frame.f_lineno
+        return in_function
+
+    def anywhere(frame: FrameType, event: str, _: object) -> Tracer | None:
+        last[id(frame)] = 0
+        return in_function if _PACKAGE in frame.f_code.co_filename else None
+
+    sys.settrace(anywhere)
+    try:
+        found.run(data)
+    except ScepError:
+        pass
+    finally:
+        sys.settrace(None)
+    return made
 
 
 def table(rows: Iterable[tuple[str, ...]]) -> str:
