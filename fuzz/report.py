@@ -137,13 +137,14 @@ def steps(found: Harness, data: bytes) -> set[Step]:
         last[id(frame)] = 0
         return in_function if _PACKAGE in frame.f_code.co_filename else None
 
+    before = sys.gettrace()
     sys.settrace(anywhere)
     try:
         found.run(data)
     except ScepError:
         pass
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     return made
 
 
