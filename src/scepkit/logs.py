@@ -21,9 +21,17 @@ before_warning: Callable[[], None] | None = None
 
 def heard(name: str) -> Logger | None:
     """The logger `name` for what is done, or None when nobody has set up any logging."""
-    # Not there either while another thread is still importing it.
-    get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
-    return None if get_logger is None else get_logger(name)
+    found = _loggers.get(name)
+    if found is None:
+        # Not there either while another thread is still importing it.
+        get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
+        if get_logger is not None:
+            found = _loggers[name] = get_logger(name)
+    return found
+
+
+#: Kept, because `getLogger` takes a lock, and an enrolment has four steps that may be logged.
+_loggers: dict[str, Logger] = {}
 
 
 def warning(name: str, text: str, *arguments: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urldefrag, urljoin
@@ -99,7 +100,7 @@ class HttpTransport:
 
     def _follow(self, request: HttpRequest, deadline: Deadline) -> HttpResponse:
         url = request.url
-        target = split_url(url)
+        target = _target_of(url)
         for _ in range(_MOST_REDIRECTS + 1):
             response, location = self._once(request, target, deadline)
             if not location or response.status not in _REDIRECTS:
@@ -216,6 +217,10 @@ class HttpTransport:
 
                 self._context = tls_context(self._options)
             return self._context
+
+
+#: A client asks one URL again and again; few are kept, because that of a GET holds its message.
+_target_of = lru_cache(maxsize=8)(split_url)
 
 
 def _key(target: Target) -> object:
