@@ -52,10 +52,10 @@ def main() -> int:
         return 0
     found = False
     if options.seconds:
-        for _ in range(options.rounds):
-            outcomes = [_fuzz(name, options.seconds) for name in names]
-            found |= any(one.findings for one in outcomes)
-            _add(outcomes)
+        for name in list(names) * options.rounds:
+            outcome = _fuzz(name, options.seconds)
+            _add(outcome)
+            found |= bool(outcome.findings)
     if options.keep:
         for name in names:
             print(f"{name}: {_minimise(name)} bytes are kept")
@@ -114,13 +114,12 @@ def _minimise(name: str) -> int:
 # ------------------------------------------------------------------ figures
 
 
-def _add(outcomes: list[Outcome]) -> None:
+def _add(one: Outcome) -> None:
     totals = _read_totals()
-    for one in outcomes:
-        row = totals.setdefault(one.name, {"executions": 0, "seconds": 0.0, "edges": 0})
-        row["executions"] += one.executions
-        row["seconds"] += one.seconds
-        row["edges"] = max(row["edges"], one.edges)
+    row = totals.setdefault(one.name, {"executions": 0, "seconds": 0.0, "edges": 0})
+    row["executions"] += one.executions
+    row["seconds"] += one.seconds
+    row["edges"] = max(row["edges"], one.edges)
     WORK.mkdir(exist_ok=True)
     _TOTALS.write_text(json.dumps(totals, indent=1), encoding="utf-8")
 
