@@ -2,7 +2,7 @@
 
 contains FILE PATTERN    a regular expression that is found in the file; ! in front: that is not
 mkdir DIR
-root CERTIFICATE KEY     write a root CA that is not ours
+root CERTIFICATE KEY [OF]  write a root CA that is not ours, with the key OF of tests.pki
 certify CSR FILE         let that root certify a CA
 device CERTIFICATE KEY   write a certificate that is no CA's, and its key
 sql FILE STATEMENT       change a database behind scepkit's back
@@ -41,9 +41,9 @@ class ServerTranscript(Transcript):
     def _do_mkdir(self, name: str) -> None:
         (self.directory / name).mkdir()
 
-    def _do_root(self, certificate: str, key: str) -> None:
-        (self.directory / certificate).write_bytes(_pem(outer_root()))
-        (self.directory / key).write_bytes(pki.key_pem("rsa2048-a"))
+    def _do_root(self, certificate: str, key: str, of: str = "rsa2048-a") -> None:
+        (self.directory / certificate).write_bytes(_pem(outer_root(of)))
+        (self.directory / key).write_bytes(pki.key_pem(of))
 
     def _do_certify(self, request: str, certificate: str) -> None:
         csr = x509.load_pem_x509_csr((self.directory / request).read_bytes())
@@ -73,9 +73,9 @@ class ServerTranscript(Transcript):
         connection.close()
 
 
-def outer_root() -> pki.Identity:
+def outer_root(of: str = "rsa2048-a") -> pki.Identity:
     """The root of another CA."""
-    return pki.root("rsa2048-a", "Outer Root", not_before=_LONG_AGO, not_after=_FAR_AWAY)
+    return pki.root(of, "Outer Root", not_before=_LONG_AGO, not_after=_FAR_AWAY)
 
 
 def _pem(identity: pki.Identity) -> bytes:

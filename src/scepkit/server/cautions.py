@@ -41,7 +41,7 @@ def cautions(settings: Settings, deployment: Deployment, now: datetime) -> list[
     return [
         *_address_warnings(settings),
         *_ends(settings, deployment, now),
-        *_weak_keys(deployment),
+        *weak_keys(deployment),
         *(
             warning
             for name, served in deployment.profiles.items()
@@ -165,7 +165,7 @@ def _mdm_warnings(profile: ProfileSettings, served: ServedProfile) -> Iterator[s
         yield "macOS wants to see Renewal among the capabilities: write renewal = {} into auth"
 
 
-def _weak_keys(deployment: Deployment) -> Iterator[str]:
+def weak_keys(deployment: Deployment) -> Iterator[str]:
     """CAs and RAs that others could break."""
     authorities = deployment.authorities.values()
     shown = dict.fromkeys(authority.active.certificate for authority in authorities)

@@ -20,6 +20,7 @@ from scepkit.keys import read_certificates_file
 from scepkit.server import admin
 from scepkit.server.agents import record_certificate
 from scepkit.server.assembly import assemble, register
+from scepkit.server.cautions import weak_keys
 from scepkit.server.founding import CA_NAME, PASSPHRASE, PROFILE, RA_NAME, WAITING, Files, Plan
 from scepkit.server.founding_text import CONFIGURATION
 from scepkit.server.placing import new_directory, write_all
@@ -93,7 +94,7 @@ def establish(
         deployment.authorities[CA_NAME].active.certificate,
         minted[0],
         passphrase_file=PASSPHRASE if plan.passphrase_file == PASSPHRASE else "",
-        notes=deployment.profiles[PROFILE].roles.notes,
+        notes=(*deployment.profiles[PROFILE].roles.notes, *weak_keys(deployment)),
     )
 
 
