@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scepkit.ca import CertificateProfile
 from scepkit.conformance.challenges import Static
 from scepkit.conformance.registry import Class
 from scepkit.conformance.verdicts import Kind
@@ -92,3 +93,13 @@ def test_every_test_that_counts_has_a_fault_that_it_catches() -> None:
     counts = {check.id for check in checks() if check.cls in (Class.MUST, Class.SECURITY)}
     assert counts <= {fault.test for fault in ALL}
     assert len(ALL) >= 120
+
+
+def test_refusals_of_a_server_that_renews_nothing_prove_nothing() -> None:
+    ca = ca_with(policy=Policy(renewal=False, profile=CertificateProfile()))
+    with (
+        ca.serve() as url,
+        session_for(url, challenges=Static("secret"), allow_issue=True) as session,
+    ):
+        report = results_of(session, checks("T82", "T83", "T84"))
+    assert {one.kind for one in report.results} == {Kind.INCONCLUSIVE}

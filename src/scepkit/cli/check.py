@@ -34,7 +34,7 @@ _REPORT = "Report"
 
 check_options = together(
     option("--allow-issue", is_flag=True, section=_ALLOWED,
-           help="Run the tests that have certificates issued, too. Up to 150 will be."),
+           help="Run the tests that have certificates issued, too: about 100."),
     option("--intrusive", is_flag=True, section=_ALLOWED,
            help="Run the tests that send many requests, several at once, or messages at which a "
                 "server may end, too. Not on a server that others are using."),

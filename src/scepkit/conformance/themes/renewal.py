@@ -26,6 +26,7 @@ from scepkit.conformance.registry import Class, Need, check
 from scepkit.conformance.requesters import Requester, shown_certificate
 from scepkit.conformance.verdicts import (
     Ended,
+    Kind,
     Verdict,
     failed,
     inconclusive,
@@ -156,6 +157,22 @@ def by_pkcs_req(probe: Probe) -> Verdict:
     return may_refuse(answer, with_=(BAD_REQUEST,))
 
 
+def _believed(probe: Probe, verdict: Verdict) -> Verdict:
+    """A refusal says something only where a right renewal is granted."""
+    if verdict.kind is not Kind.PASS:
+        return verdict
+
+    def control() -> Answer:
+        requester, own = enrolled(probe)
+        return _renew(probe, requester.subject, own, what="a right RenewalReq, for comparison")
+
+    right = probe.shared("a right renewal", control)
+    if right.success or right.pending:
+        return verdict
+    text = f"refused, but so is a right renewal, which proves nothing: {right.said}"
+    return inconclusive(text, *verdict.details)
+
+
 def _foreign(probe: Probe, requester: Requester, *, namesake: bool) -> tuple[Identity, bytes]:
     """A certificate for the requester's name, by a CA that we made; and that CA's certificate."""
     authority = Requester(probe.session.keys.take(), "CN=scepkit-check another CA")
@@ -207,7 +224,7 @@ def wrong_signers(probe: Probe) -> Verdict:
     expired = crafted.certificate(device, begins=timedelta(days=-30), ends=timedelta(days=-2))
     ask("an expired self-signed one", Identity(expired, device.key), ())
     parts.append(("a revoked certificate", _revoked(probe)))
-    return together(parts)
+    return _believed(probe, together(parts))
 
 
 def _revoked(probe: Probe) -> Verdict:
@@ -240,12 +257,13 @@ def other_names(probe: Probe) -> Verdict:
         sans=("dns:admin.check.test",),
         what="RenewalReq with another DNS name",
     )
-    return together(
+    verdict = together(
         [
             ("another subject", _not_granted(other, old, "subject")),
             ("another DNS name", _not_granted(added, old, "name")),
         ]
     )
+    return _believed(probe, verdict)
 
 
 def _not_granted(answer: Answer, old: Identity, which: str) -> Verdict:
@@ -303,7 +321,7 @@ def forged(probe: Probe) -> Verdict:
     answer = _renew(
         probe, requester.subject, Identity(copy, thief.key), what="RenewalReq by a forged copy"
     )
-    return must_refuse(answer, with_=_CODES, why=_STOLEN)
+    return _believed(probe, must_refuse(answer, with_=_CODES, why=_STOLEN))
 
 
 @check(
