@@ -137,6 +137,7 @@ def _show(out: Output, added: Added, silent: list[str], first: str) -> None:
         "ra": None if added.ra is None else pair(added.ra),
     }
     also = "".join(f'in [profile.{one}]: ca = "{first}"\n' for one in silent)
+    also += "\n" if also else ""
     out.result(
         values, lambda: f"Add to the configuration, and reload the server:\n\n{also}{added.lines()}"
     )
