@@ -116,7 +116,7 @@ def measure(drive: Driver, enrolments: int, parallel: int) -> Measured:
     keys = [rsa.generate_private_key(65537, 2048) for _ in range(_KEYS)]
     with _ca() as (url, fingerprint):
         transport = Counting(HttpTransport(HttpOptions(max_connections=parallel)))
-        todo = _todo(keys, enrolments)
+        todo = iter(list(_todo(keys, enrolments)))  # all of them now, or they would be growth
         speeds: list[float] = []
         resident: list[float] = []
         spent = seconds = 0.0
