@@ -13,13 +13,20 @@ import pytest
 
 from scepkit.conformance import challenges
 from scepkit.conformance.ber import indefinite
-from scepkit.conformance.challenges import Command, NdesPage, Static, read_ndes_page
+from scepkit.conformance.challenges import (
+    ChallengeSource,
+    Command,
+    NdesPage,
+    Static,
+    read_ndes_page,
+)
 from scepkit.conformance.judging import must_refuse
 from scepkit.conformance.keypool import KeyPool
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Check, Class, Need, all_checks, select
 from scepkit.conformance.runner import run, run_one
 from scepkit.conformance.statistics import compare, least_visible, threshold
+from scepkit.conformance.themes.algorithms import _may_be_broken
 from scepkit.conformance.themes.load import serials
 from scepkit.conformance.themes.timing import judge
 from scepkit.conformance.verdicts import Kind, Verdict, failed, passed
@@ -278,6 +285,23 @@ def test_the_challenge_of_step_ca_is_in_its_configuration(tmp_path: Path) -> Non
 @pytest.mark.parametrize("secret", [Static("s3cret"), Command("echo s3cret")])
 def test_no_repr_shows_a_secret(secret: object) -> None:
     assert "s3cret" not in repr(secret)
+
+
+@pytest.mark.parametrize(
+    ("url", "source", "may"),
+    [
+        ("http://ca.example.test/scep", Static("x"), False),
+        ("http://ca.example.test/scep", Command("true"), True),
+        ("http://ca.example.test/scep", None, True),
+        ("https://ca.example.test/scep", Static("x"), True),
+        ("http://127.0.0.1/scep", Static("x"), True),
+    ],
+)
+def test_a_fixed_challenge_is_not_sent_under_what_others_can_break(
+    url: str, source: ChallengeSource | None, may: bool
+) -> None:
+    with session_for(url, challenges=source) as session:
+        assert _may_be_broken(Probe(session, seconds=1)) is may
 
 
 # ------------------------------------------------------------------ statistics

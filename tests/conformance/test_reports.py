@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -192,5 +193,18 @@ def test_a_report_of_a_real_run_shows_the_decrypted_reply() -> None:
     html = as_html(found)
     assert "CN=scepkit-check-" in html
     assert "CertRep" in html
+    assert "challenge" in Page(html).text.split("encrypted:")[1]
     (result,) = as_values(found)["results"]
     assert "secret" not in json.dumps(result)
+
+
+def test_an_exchange_is_shown_once() -> None:
+    shared = exchange(b"no")
+    results = tuple(
+        Result(check(number, Class.MUST), failed("no"), 0.1, (shared,), 0) for number in (20, 21)
+    )
+    whole = report()
+    page = Page(as_html(replace(whole, results=results))).text
+    assert page.count("a request: HTTP 400") == 1
+    assert "as in T20" in " ".join(page.split())
+    assert "more requests" not in page

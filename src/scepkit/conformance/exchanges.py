@@ -30,10 +30,15 @@ LONGEST_SHOWN = 16 * 1024
 
 @frozen
 class Opener:
-    """The requester's key, with which the answer to a request is decrypted."""
+    """The requester's key, with which the answer to a request is decrypted.
+
+    `sent` is what the request holds encrypted: only its decoded form is ever shown, which has no
+    challenge in it.
+    """
 
     certificate: x509.Certificate
     key: PrivateKey = field(repr=False)
+    sent: bytes = field(default=b"", repr=False)
 
 
 @frozen(eq=False)
@@ -85,8 +90,10 @@ class Exchange:
         return f"HTTP {self.status}" + (f" {excerpt[:120]!r}" if excerpt else "")
 
     def request_view(self) -> str:
-        """The request decoded as far as anybody can who is not the CA."""
-        return _view(self.sent, None)
+        """The request decoded, and what is encrypted in it."""
+        inside = _view(self.opener.sent, None) if self.opener else ""
+        parts = (_view(self.sent, None), f"encrypted:\n{inside}" if inside else "")
+        return "\n".join(part for part in parts if part)
 
     def answer_view(self) -> str:
         """The answer decoded and decrypted."""

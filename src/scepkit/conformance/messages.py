@@ -37,6 +37,7 @@ class Message:
 
     Attributes:
         what: it in words, for the record.
+        data: the messageData before it was encrypted, with a challenge in it.
     """
 
     body: bytes = value_field(repr=False)
@@ -45,6 +46,7 @@ class Message:
     nonce: bytes
     signer: Identity
     password: Password | None = value_field(default=None, repr=False)
+    data: bytes = value_field(default=b"", repr=False)
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Draft:
     sid: bytes | None = None
     body_change: Callable[[bytes], bytes] | None = None
     password: Password | None = None
+    data: bytes = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         self.certificates = self.certificates or [self.signer.der]
@@ -119,7 +122,9 @@ class Draft:
         body = parts.signed_data(self.content, infos, self.certificates, digest=self.digest)
         if self.body_change is not None:
             body = self.body_change(body)
-        return Message(body, self.what, self.transaction_id, self.nonce, self.signer, self.password)
+        return Message(
+            body, self.what, self.transaction_id, self.nonce, self.signer, self.password, self.data
+        )
 
 
 def new_transaction_id() -> str:

@@ -256,6 +256,7 @@ class Probe:
         password: Password | None = None
         if requester.challenge is not None and not isinstance(by.key, rsa.RSAPrivateKey):
             password = Password(requester.challenge.encode())
+        plain = b""
         if content is None:
             plain = requester.csr() if data is None else data
             content = self.sealed(plain, requester, sealing, recipient)
@@ -268,6 +269,7 @@ class Probe:
             message_type=message_type,
             digest=digest,
             password=password,
+            data=plain,
         )
 
     def sealed(
@@ -313,7 +315,7 @@ class Probe:
         request = pki_operation_request(
             self.session.endpoint, made.body, post=post, max_response=MAX_CRL_RESPONSE
         )
-        opener = Opener(made.signer.certificate, made.signer.key)
+        opener = Opener(made.signer.certificate, made.signer.key, made.data)
         exchange = self.exchange(request, made.what, opener=opener, sent=made.body)
         return self._noted(Answer(made, exchange))
 

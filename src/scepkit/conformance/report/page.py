@@ -147,7 +147,7 @@ def _test(result: Result, seen: dict[int, str]) -> str:
     if result.kind in (Kind.FAIL, Kind.WARN, Kind.WAIVED):
         parts.append(f"<p><strong>To change:</strong> {_text(check.remedy)}</p>\n")
         if check.disputed:
-            words = f"{check.disputed} Accept it with --waive {check.id}."
+            words = f"{check.disputed}. Accept it with --waive {check.id}."
             parts.append(f"<p><strong>Disputed:</strong> {_text(words)}</p>\n")
     parts.append(f'<p class="faint">{_text(check.section)}; {_text(_effort(result))}</p>\n')
     parts += _exchanges(result, seen)
@@ -170,7 +170,7 @@ def _exchanges(result: Result, seen: dict[int, str]) -> list[str]:
         else:
             link = f'<a href="#{_text(before)}">{_text(before)}</a>'
             parts.append(f'<p class="faint">{_text(exchange.what)}: as in {link}</p>\n')
-    if left := result.requests - min(most, len(result.exchanges)):
+    if (left := result.requests - min(most, len(result.exchanges))) > 0:
         parts.append(f'<p class="faint">{left} more requests are not shown</p>\n')
     return parts
 

@@ -168,6 +168,10 @@ def forbidden(probe: Probe) -> Verdict:
     parts = []
     for cipher in ("des", "rc2", "rc4", "null"):
         what = {"des": "single DES", "null": "no cipher"}.get(cipher, cipher.upper())
+        if cipher != "null" and not _may_be_broken(probe):
+            reason = "not tried: whoever hears it and breaks the cipher has your fixed challenge"
+            parts.append((what, skipped(reason)))
+            continue
         requester = probe.requester()
         if cipher == "null":
             # It would carry the challenge in the clear.
@@ -179,6 +183,13 @@ def forbidden(probe: Probe) -> Verdict:
     answer = probe.enrol(digest="md5", what="PKCSReq signed with MD5")
     parts.append(("MD5", must_refuse(answer, with_=codes, why=why)))
     return together(parts)
+
+
+def _may_be_broken(probe: Probe) -> bool:
+    """Whether a challenge may be sent under a cipher that others can break."""
+    source, endpoint = probe.settings.challenges, probe.session.endpoint
+    here = endpoint.host in ("localhost", "::1") or endpoint.host.startswith("127.")
+    return source is None or source.one_time or endpoint.scheme == "https" or here
 
 
 @check(
