@@ -250,8 +250,9 @@ def _text(body: bytes) -> str:
 
 def printable(text: str, limit: int) -> str:
     """A peer's `text` made safe to show: one line, no control characters, at most `limit` long."""
-    line = " ".join(text.split())
-    line = "".join(char if char.isprintable() else "?" for char in line[: limit + 1])
+    line = " ".join(text.split())[: limit + 1]
+    if not line.isprintable():
+        line = "".join(char if char.isprintable() else "?" for char in line)
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 

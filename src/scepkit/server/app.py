@@ -6,8 +6,7 @@ section 4.1: "the CA SHOULD ignore the path"), because devices append names of p
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from scepkit.server.asking import Receive, Refusal, Scope, Send
 from scepkit.server.front import Exchange, Front, Handler
@@ -34,14 +33,17 @@ async def _not_found(exchange: Exchange) -> Reply:
     raise Refusal(404, "not found")
 
 
-def create_app(front: Front, monitor: Monitor) -> Starlette:
-    """The application; `front` has what changes on a reload."""
+def create_app(front: Front, monitor: Monitor) -> Router:
+    """The application; `front` has what changes on a reload.
+
+    Nothing stands around the routes: `Front.answer` catches whatever is raised.
+    """
     scep = _Endpoint(front, front.scep)
 
     def served(path: str, handler: Handler) -> Route:
         return Route(path, _Endpoint(front, handler))
 
-    app = Starlette(
+    return Router(
         routes=[
             # Looked at in this order.
             Route("/scep/{rest:path}", scep),
@@ -53,10 +55,9 @@ def create_app(front: Front, monitor: Monitor) -> Starlette:
             served("/healthz", monitor.healthz),
             served("/readyz", monitor.readyz),
             served("/metrics", monitor.metrics),
-        ]
+        ],
+        # An answer with a redirect is one that old clients do not follow.
+        redirect_slashes=False,
+        # Not a route: none matches a path with a line break.
+        default=_Endpoint(front, _not_found),
     )
-    # An answer with a redirect is one that old clients do not follow.
-    app.router.redirect_slashes = False
-    # Not a route: none matches a path with a line break.
-    app.router.default = _Endpoint(front, _not_found)
-    return app

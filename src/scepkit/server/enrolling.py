@@ -25,7 +25,7 @@ from scepkit.server.case import Answer, Case, Refusal, milliseconds_of, recipien
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.gate import authorise
 from scepkit.server.issuing import reservation_for
-from scepkit.server.naming import alternative_names, san_text, subject_text
+from scepkit.server.naming import Names, names_of
 from scepkit.server.opening import Opened
 from scepkit.server.roles import Generation
 from scepkit.server.standing import as_it_stands, finished
@@ -90,7 +90,8 @@ def _attempt(
         template = _template(case, csr, generation)
         if isinstance(template, Refusal):
             return _refused(case, template)
-        record.subject = subject_text(template.subject)
+        names = names_of(template)
+        record.subject = names.subject
         asked = EnrolRequest(
             profile=case.profile.name,
             message_type=case.message_type,
@@ -113,7 +114,7 @@ def _attempt(
         return _refused(case, refusal)
     record.by = decision.by
     with record.timed("claim"):
-        claimed = _claim(case, csr, key, seen, template, decision, generation, recipient)
+        claimed = _claim(case, csr, key, seen, template, names, decision, generation, recipient)
     match claimed:
         case Refusal():
             return _refused(case, claimed)
@@ -263,6 +264,7 @@ def _claim(
     key: bytes,
     seen: Seen,
     template: CertificateTemplate,
+    names: Names,
     decision: Allow | Hold,
     generation: Generation,
     recipient: CertificateView | Password,
@@ -274,8 +276,8 @@ def _claim(
         key,
         seen,
         "pending" if holding else "approved",
-        subject_text(template.subject),
-        "\n".join(map(san_text, alternative_names(template))),
+        names.subject,
+        names.sans,
         decision.reason if isinstance(decision, Hold) else "",
         secret=recipient.secret.decode("utf-8", "surrogatepass")
         if isinstance(recipient, Password)
@@ -286,7 +288,7 @@ def _claim(
         if not holding and generation.issuer is not None:
             try:
                 reservation = reservation_for(
-                    generation, template, case.profile, case.now, operation_id=None
+                    generation, template, names, case.profile, case.now, operation_id=None
                 )
             except InputError as error:
                 return Refusal(str(error), "the CA cannot issue at this time", FailInfo.BAD_TIME)

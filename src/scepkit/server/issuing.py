@@ -28,7 +28,7 @@ from scepkit.server import auditing
 from scepkit.server.case import Desk
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.deployment import ServedProfile
-from scepkit.server.naming import alternative_names, san_text, subject_text
+from scepkit.server.naming import Names, names_of
 from scepkit.server.roles import Generation
 from scepkit.store import certificates, operations
 from scepkit.store.certificates import Reservation, Reserved
@@ -64,6 +64,7 @@ class Over:
 def reservation_for(
     generation: Generation,
     template: CertificateTemplate,
+    names: Names,
     profile: ServedProfile,
     now: datetime,
     *,
@@ -71,6 +72,7 @@ def reservation_for(
 ) -> Reservation:
     """A serial number drawn at random, and all that will be signed with it.
 
+    :param names: those of the template.
     :raises InputError: the CA's certificate is out of date.
     """
     assert generation.issuer is not None  # noqa: S101 - the caller looked
@@ -83,8 +85,8 @@ def reservation_for(
         serial=f"{serial:x}",
         operation_id=operation_id,
         profile=profile.name,
-        subject=subject_text(template.subject),
-        sans="\n".join(map(san_text, alternative_names(template))),
+        subject=names.subject,
+        sans=names.sans,
         not_before=milliseconds(first),
         not_after=milliseconds(last),
         spki_sha256=hashlib.sha256(spki).digest(),
@@ -165,10 +167,11 @@ def _reserve(desk: Desk, operation_id: int, now: datetime) -> Reserved | NotYet 
     template = _template(operation, profile, generation)
     if isinstance(template, ProfileRefusal):
         return _fail(desk, operation.id, template, now)
+    names = names_of(template)
     for _ in range(_ATTEMPTS):
         try:
             reservation = reservation_for(
-                generation, template, profile, now, operation_id=operation.id
+                generation, template, names, profile, now, operation_id=operation.id
             )
         except InputError as error:
             return _release(desk, operation.id, now, str(error))

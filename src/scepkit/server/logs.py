@@ -81,7 +81,7 @@ def _limit(name: str) -> int:
 def _shown(value: object, limit: int = _LONGEST) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    if isinstance(value, Mapping):
+    if not isinstance(value, str | int) and isinstance(value, Mapping):
         return ",".join(f"{name}:{_shown(item)}" for name, item in value.items()) or '""'
     text = value if isinstance(value, str) else str(value)
     text = text[:limit]

@@ -27,9 +27,29 @@ _SAN = x509.SubjectAlternativeName.oid
 def alternative_names(template: CertificateTemplate) -> tuple[x509.GeneralName, ...]:
     """The subject alternative names of a template."""
     for extension in template.extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
+        if extension.oid == _SAN:
+            assert isinstance(extension.value, x509.SubjectAlternativeName)  # noqa: S101
             return tuple(extension.value)
     return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names of a certificate as the database and the audit have them.
+
+    Attributes:
+        subject: as people write it.
+        sans: the alternative names, one a line.
+    """
+
+    subject: str
+    sans: str
+
+
+def names_of(template: CertificateTemplate) -> Names:
+    """The names in a template."""
+    sans = "\n".join(map(san_text, alternative_names(template)))
+    return Names(subject_text(template.subject), sans)
 
 
 def subject_text(name: x509.Name) -> str:
@@ -56,6 +76,8 @@ def san_text(name: x509.GeneralName) -> str:
 
 def _one_line(text: str) -> str:
     # Databases refuse NUL, and a line is a line.
+    if text.isprintable():
+        return text
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
