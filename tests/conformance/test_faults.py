@@ -20,6 +20,9 @@ from tests.conformance.late_faults import LATE
 from tests.conformance.outside_faults import OUTSIDE
 from tests.conformance.running import checks, results_of, session_for, told
 
+#: On a busy machine hundreds of requests take their time.
+pytestmark = pytest.mark.timeout(180)
+
 ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE]
 
 
