@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import pytest
 from cryptography import x509
@@ -72,6 +73,12 @@ def test_odd_subject_key_identifier_is_no_error(value: bytes, identifier: bytes 
 
 def test_certificate_without_a_subject_key_identifier_has_none() -> None:
     assert view(odd.version1(ROOT).der).subject_key_identifier is None
+
+
+def test_certificate_whose_extensions_are_no_list_has_no_subject_key_identifier() -> None:
+    for malformed in (w.tlv(0xA3, w.NULL), w.tlv(0xA3, w.seq(w.NULL[:1]))):
+        changed = replace(view(ROOT.der), _extensions=malformed)
+        assert changed.subject_key_identifier is None
 
 
 def test_malformed_extension_is_passed_over() -> None:
