@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scepkit.cli.check import split_words, write_lines, write_reports
 from scepkit.cli.connect import (
     basic_auth,
     ra_certificates,
     read_http_options,
     read_trust,
 )
+from scepkit.cli.options import split_words
 from scepkit.cli.output import Output, write_json
 from scepkit.cli.passwords import only_one_from_stdin, read_secret_file
+from scepkit.cli.reports import write_lines, write_reports
 from scepkit.cli.terminal import Progress
 
 if TYPE_CHECKING:

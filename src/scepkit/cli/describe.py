@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core.certificates import view_of
+from scepkit.core.certificates import PrivateKey, view_of
 from scepkit.core.names import format_subject
 
 T = TypeVar("T")
@@ -154,3 +154,14 @@ def _try(read: Callable[[], T], otherwise: T) -> T:
         Warning,  # wherever warnings are made errors
     ):
         return otherwise
+
+
+def key_type(key: PrivateKey) -> str:
+    """The type of a key as ``--key-type`` takes it; "" for one that it does not know."""
+    match key:
+        case rsa.RSAPrivateKey():
+            return f"rsa:{key.key_size}"
+        case ec.EllipticCurvePrivateKey():
+            return f"ec:p{key.curve.key_size}"
+        case _:
+            return ""

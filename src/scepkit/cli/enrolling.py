@@ -11,6 +11,7 @@ import os
 
 from scepkit.cli import swap
 from scepkit.cli.connect import Options, open_client, read_message_type
+from scepkit.cli.describe import key_type
 from scepkit.cli.destination import Destination, alone_in
 from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import KeyPassword, read_p12_password, read_requester
@@ -152,19 +153,6 @@ def refuse_other_type(key: PrivateKey, path: str, wanted: str | None) -> None:
             hint="remove it if no certificate can have been issued for it",
             path=path,
         )
-
-
-def key_type(key: PrivateKey) -> str:
-    """The type of a key as ``--key-type`` takes it; "" for one that it does not know."""
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
-    match key:
-        case rsa.RSAPrivateKey():
-            return f"rsa:{key.key_size}"
-        case ec.EllipticCurvePrivateKey():
-            return f"ec:p{key.curve.key_size}"
-        case _:
-            return ""
 
 
 def _signer_key_path(destination: Destination, options: Options) -> str:

@@ -185,3 +185,8 @@ out_options = together(
     option("--outform", type=click.Choice(["pem", "der"]), default="pem", show_default=True,
            section=_FILES, help="The form to write in."),
 )  # fmt: skip
+
+
+def split_words(values: tuple[str, ...]) -> list[str]:
+    """The words in the values of an option that may be given often, and with commas."""
+    return [one for value in values for one in value.split(",")]

@@ -15,11 +15,11 @@ from scepkit.cli.describe import (
     alternative_names,
     certificate_lines,
     certificate_values,
+    key_type,
     rfc3339,
     subject_text,
 )
 from scepkit.cli.destination import Destination
-from scepkit.cli.enrolling import key_type
 from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import KeyPassword, read_certificates
 from scepkit.cli.output import Output, fields

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.cli import swap
 from scepkit.cli.connect import Options, has_trust, open_client, read_message_type
-from scepkit.cli.describe import certificate_values, rfc3339
+from scepkit.cli.describe import certificate_values, key_type, rfc3339
 from scepkit.cli.destination import Destination, alone_in
-from scepkit.cli.enrolling import key_type, refuse_other_type
+from scepkit.cli.enrolling import refuse_other_type
 from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import (
     KeyPassword,

@@ -73,11 +73,12 @@ def list_certs(
     out: Output, /, config: str, actor: str | None, profile: str | None, **options: Any
 ) -> None:
     """List certificates, newest first."""
-    from scepkit.cli.server.listing import last_of
+    from scepkit.cli.server.listing import last_of, search_floor
     from scepkit.cli.server.office import open_office
     from scepkit.server import registry
 
     with open_office(out, config, actor) as office:
+        after = search_floor(office.store, "certificate", options["search"], options["before"])
         rows = registry.list_certificates(
             office.store,
             state=options["state"],
@@ -85,10 +86,11 @@ def list_certs(
             profile=profile,
             text=options["search"],
             before=options["before"],
+            after=after,
             limit=options["limit"],
         )
         names = _ca_names(office)
-    _show_list(out, rows, names, last_of(rows, options["limit"]))
+    _show_list(out, rows, names, last_of(rows, options["limit"], after))
 
 
 @command("expiring", within=certs, example="scepkit certs expiring --within 14d --json")

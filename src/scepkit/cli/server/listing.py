@@ -7,14 +7,16 @@ same (`scepkit.cli.describe`); a time is RFC 3339 in UTC; a page of a list says 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scepkit.cli.describe import rfc3339
 from scepkit.cli.output import Output, printable
 from scepkit.server.naming import Binding
+from scepkit.store import searching
 from scepkit.store.rows import moment
 
 if TYPE_CHECKING:
+    from scepkit.store import Store
     from scepkit.store.rows import AuditRow, Ca, Certificate, Challenge, Crl, Operation
 
     HasId = Certificate | Challenge | Operation
@@ -54,9 +56,21 @@ def more(out: Output, following: object, option: str = "--before") -> None:
         out.note(f"there may be more: {option} {following} shows the next ones")
 
 
-def last_of(rows: Sequence[HasId], limit: int) -> int | None:
-    """What `--before` takes for the next page, or None when this is the last."""
-    return rows[-1].id if len(rows) == limit else None
+def last_of(rows: Sequence[HasId], limit: int, after: int = 0) -> int | None:
+    """What `--before` takes for the next page, or None when this is the last.
+
+    `after` is the row at which the search for this page ended, 0 for the oldest.
+    """
+    if len(rows) == limit:
+        return rows[-1].id
+    return after + 1 if after else None
+
+
+def search_floor(
+    store: Store, of: Literal["certificate", "operation"], text: str | None, before: int | None
+) -> int:
+    """The row at which a page ends its search for a text; 0 for the oldest."""
+    return store.read(lambda tx: searching.floor(tx, of, before)) if text is not None else 0
 
 
 def when(milliseconds: int | None) -> str:

@@ -48,20 +48,29 @@ def list_requests(
     out: Output, /, config: str, actor: str | None, profile: str | None, **options: Any
 ) -> None:
     """List requests, newest first."""
-    from scepkit.cli.server.listing import last_of, more, request_values, table, when
+    from scepkit.cli.server.listing import (
+        last_of,
+        more,
+        request_values,
+        search_floor,
+        table,
+        when,
+    )
     from scepkit.cli.server.office import open_office
     from scepkit.server import admin
 
     with open_office(out, config, actor) as office:
+        after = search_floor(office.store, "operation", options["search"], options["before"])
         rows = admin.list_requests(
             office.store,
             state=options["state"],
             profile=profile,
             text=options["search"],
             before=options["before"],
+            after=after,
             limit=options["limit"],
         )
-    following = last_of(rows, options["limit"])
+    following = last_of(rows, options["limit"], after)
 
     def text() -> str:
         return table(
