@@ -11,6 +11,7 @@ from scepkit.errors import InputError, StoreError
 from scepkit.store import Store, Tx, audit, cas, certificates, operations
 from scepkit.store.certificates import Reserved
 from scepkit.store.rows import Certificate, Revoked
+from scepkit.store.searching import floor
 from tests.store.enrolling import (
     DAY,
     NOW,
@@ -287,6 +288,28 @@ def test_certificates_are_searched_newest_first(store: Store) -> None:
     assert found(text="C3") == ["c3"]
     newest = store.read(lambda tx: certificates.search(tx, limit=1))
     assert found(before=newest[0].id) == ["b2", "a1"]
+
+
+def test_pages_of_a_search_that_finds_little_lead_through_the_whole_table(store: Store) -> None:
+    ca = a_ca(store)
+    numbers = [a_certificate(store, ca, f"a{n}", subject=f"CN=d{n}") for n in range(10)]
+    before, found, pages = None, [], 0
+    while True:
+        after = store.read(lambda tx: floor(tx, "certificate", before, window=4))  # noqa: B023
+        rows = store.read(
+            lambda tx: certificates.search(tx, text="cn=d2", before=before, after=after)  # noqa: B023
+        )
+        found += [one.id for one in rows]
+        pages += 1
+        if not after:
+            break
+        before = after + 1
+    assert found == [numbers[2]]
+    assert pages == 3
+
+
+def test_search_in_an_empty_table_ends_at_once(store: Store) -> None:
+    assert store.read(lambda tx: floor(tx, "operation", None)) == 0
 
 
 def test_all_certificates_can_be_exported(store: Store) -> None:

@@ -19,6 +19,7 @@ from scepkit.store import (
     jobs,
     operations,
     outbox,
+    searching,
 )
 from scepkit.store.driver import Parameters, Row
 from scepkit.store.rows import Crl
@@ -121,6 +122,8 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "revoked certificates": lambda tx: certificates.revoked(tx, 1, not_after_from=NOW),
     "expiring certificates": lambda tx: certificates.expiring(tx, since=NOW, before=NOW + DAY),
     "certificates by subject": lambda tx: certificates.by_subject(tx, "CN=router"),
+    "page of a search": lambda tx: certificates.search(tx, text="a", before=9, after=1),
+    "page of a search for requests": lambda tx: operations.search(tx, text="a", before=9, after=1),
     "page of revoked certificates": lambda tx: certificates.search(tx, state="revoked"),
     "page of a CA's revoked ones": lambda tx: certificates.search(tx, state="revoked", ca_id=1),
     "publish a CRL": lambda tx: crls.put(tx, Crl(1, 1, NOW, NOW, 0, b"")),
@@ -140,6 +143,7 @@ LISTS: dict[str, Callable[[Tx], Any]] = {
     "certificates": certificates.search,
     "audit rows": audit.listing,
     "dead outbox items": outbox.dead,
+    "where a search ends": lambda tx: searching.floor(tx, "operation", None),
 }
 
 

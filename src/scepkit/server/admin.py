@@ -194,12 +194,16 @@ def list_requests(
     profile: str | None = None,
     text: str | None = None,
     before: int | None = None,
+    after: int = 0,
     limit: int = 100,
 ) -> list[Operation]:
-    """Requests, newest first; the next page is before the last one's `id`."""
+    """Requests, newest first; the next page is before the last one's `id`.
+
+    :param after: the `id` of the newest that is not looked at (`searching.floor`).
+    """
     return store.read(
         lambda tx: operations.search(
-            tx, state=state, profile=profile, text=text, before=before, limit=limit
+            tx, state=state, profile=profile, text=text, before=before, after=after, limit=limit
         )
     )
 

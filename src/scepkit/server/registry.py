@@ -123,10 +123,12 @@ def list_certificates(
     profile: str | None = None,
     text: str | None = None,
     before: int | None = None,
+    after: int = 0,
     limit: int = 100,
 ) -> list[Certificate]:
     """Certificates, newest first; the next page is before the last one's `id`.
 
+    :param after: the `id` of the newest that is not looked at (`searching.floor`).
     :param ca: of all generations of a CA, or of the one with that label.
     :param text: part of the subject, of an alternative name or of the serial number.
     :raises InputError: there is no such CA.
@@ -146,6 +148,7 @@ def list_certificates(
                 profile=profile,
                 text=text,
                 before=before,
+                after=after,
                 limit=limit,
             )
         ]

@@ -272,12 +272,14 @@ def search(
     profile: str | None = None,
     text: str | None = None,
     before: int | None = None,
+    after: int = 0,
     limit: int = 100,
 ) -> list[Certificate]:
     """Certificates, newest first; the next page is before the last one's `id`.
 
     `text` is part of the subject, of a subject alternative name or of the serial number, with ASCII
-    letters in any case.  The rows are read until a page is full.
+    letters in any case.  The rows are read until a page is full, or down to the one numbered
+    `after` (`searching.floor`).
     """
     conditions = {
         # A constant, as the index of revoked certificates is for that one state.
@@ -285,6 +287,7 @@ def search(
         "ca_id = :ca_id": ca_id,
         "profile = :profile": profile,
         "id < :before": before,
+        "id > :after": after or None,
         "(lower(subject) LIKE :text ESCAPE '!' OR lower(sans) LIKE :text ESCAPE '!'"
         " OR serial LIKE :text ESCAPE '!')": text,
     }
@@ -297,6 +300,7 @@ def search(
             "ca_id": ca_id,
             "profile": profile,
             "before": before,
+            "after": after,
             "text": None if text is None else containing(text),
             "limit": limit,
         },

@@ -100,17 +100,20 @@ def search(
     profile: str | None = None,
     text: str | None = None,
     before: int | None = None,
+    after: int = 0,
     limit: int = 100,
 ) -> list[Operation]:
     """Operations, newest first; the next page is before the last one's `id`.
 
     `text` is part of the subject, of a subject alternative name or of the transactionID, with ASCII
-    letters in any case.  The rows are read until a page is full.
+    letters in any case.  The rows are read until a page is full, or down to the one numbered
+    `after` (`searching.floor`).
     """
     conditions = {
         "state = :state": state,
         "profile = :profile": profile,
         "id < :before": before,
+        "id > :after": after or None,
         "(lower(subject) LIKE :text ESCAPE '!' OR lower(sans) LIKE :text ESCAPE '!'"
         " OR lower(transaction_id) LIKE :text ESCAPE '!')": text,
     }
@@ -121,6 +124,7 @@ def search(
             "state": state,
             "profile": profile,
             "before": before,
+            "after": after,
             "text": None if text is None else containing(text),
             "limit": limit,
         },
