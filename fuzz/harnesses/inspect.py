@@ -11,7 +11,8 @@ from fuzz.harnesses import query, request
 from fuzz.rebuilding import Sealing, key_of, mutate_signed, view
 from scepkit.core import cms
 from scepkit.core.inspect import http_dump, inspect_message, render_text, to_json
-from scepkit.core.inspect.explain import Known, explain, explanation_json, explanation_text
+from scepkit.core.inspect.explain import explain
+from scepkit.core.inspect.explanation import Known, explanation_json, explanation_text
 from scepkit.core.pem import write_pem
 from scepkit.errors import DecodeError
 from tests import pki, vectors
@@ -26,6 +27,7 @@ MEASURED = (
     "scepkit.core.inspect.explain_layers",
     "scepkit.core.inspect.explain_reply",
     "scepkit.core.inspect.explain_request",
+    "scepkit.core.inspect.explanation",
     "scepkit.core.inspect.habits",
     "scepkit.core.inspect.http_dump",
     "scepkit.core.inspect.layers",

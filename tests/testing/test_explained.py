@@ -8,7 +8,8 @@ import pytest
 
 from scepkit import ScepError
 from scepkit.core.inspect import inspect_message
-from scepkit.core.inspect.explain import Explanation, Known, explain
+from scepkit.core.inspect.explain import explain
+from scepkit.core.inspect.explanation import Explanation, Known
 from scepkit.testing import Fault
 from scepkit.testing.reply_faults import REPLY_FAULTS
 from tests.testing.driving import csr_for, make_client

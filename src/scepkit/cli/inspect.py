@@ -100,7 +100,8 @@ def inspect(
     if not options["explain"]:
         out.result(to_json(found), lambda: render_text(found))
         return
-    from scepkit.core.inspect.explain import Known, explain, explanation_json, explanation_text
+    from scepkit.core.inspect.explain import explain
+    from scepkit.core.inspect.explanation import Known, explanation_json, explanation_text
 
     known = Known(
         request=_request(options["request"]),

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from scepkit.core.inspect import inspect_message
-from scepkit.core.inspect.explain import Check, explain
+from scepkit.core.inspect.explain import explain
+from scepkit.core.inspect.explanation import Check
 from scepkit.core.messages import Failure, Success
 from scepkit.errors import FailInfo
 from scepkit.store import Store

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE
-from scepkit.core.inspect.explain import Check, noted
 from scepkit.core.inspect.explain_layers import encoding
 from scepkit.core.inspect.explain_reply import way
+from scepkit.core.inspect.explanation import Check, noted
 from scepkit.core.inspect.values import CertificateInfo, Inspection
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from scepkit.core.inspect.explain import Check, noted, odd
+from scepkit.core.inspect.explanation import Check, noted, odd
 from scepkit.core.inspect.values import EnvelopeInfo, Inspection
 
 BAD_ALG = "FAILURE badAlg (0)"

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from scepkit.core.certificates import load_readable, public_key_der, view_of
 from scepkit.core.chains import Facts, issue_fault
 from scepkit.core.http import PKI_MESSAGE_TYPE
-from scepkit.core.inspect.explain import Check, Known, noted, odd
 from scepkit.core.inspect.explain_layers import (
     attributes_right,
     cipher,
     encoding,
     signed_right,
 )
+from scepkit.core.inspect.explanation import Check, Known, noted, odd
 from scepkit.core.inspect.values import (
     CertificateInfo,
     EnvelopeInfo,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scepkit.core.http import PKI_MESSAGE_TYPE
-from scepkit.core.inspect.explain import Check, Verdict, noted, odd
 from scepkit.core.inspect.explain_layers import (
     BAD_ALG,
     BAD_CHECK,
@@ -20,6 +19,7 @@ from scepkit.core.inspect.explain_layers import (
     encoding,
     signed_right,
 )
+from scepkit.core.inspect.explanation import Check, Verdict, noted, odd
 from scepkit.core.inspect.values import CsrInfo, EnvelopeInfo, HttpInfo, Inspection
 from scepkit.core.messages import MessageType
 
