@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import re
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -20,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from cryptography import x509
@@ -35,6 +38,12 @@ from benchmarks import fleet, load
 from tests.interop.micromdm import scepserver
 from tests.store.postgres_server import PostgresServer
 
+#: Between these, a page has the table.
+_BEGIN, _END = "<!-- benchmarks/server -->", "<!-- end -->"
+_COLUMNS = (
+    *("connections", "enrolments/s", "CPU ms", "floor ms", "ratio", "p50 ms", "p99 ms"),
+    *("largest process MB", "issued", "duplicates", "faults"),
+)
 _SERVING = re.compile(r"serving address=(\S+)")
 _TICKS = os.sysconf("SC_CLK_TCK")
 _FREE = '\n[profile.default.rate_limit]\nper_address = "1000000/s"\naddress_burst = 1000000\n'
@@ -54,13 +63,14 @@ class Server:
 
 @dataclass(frozen=True)
 class Round:
-    """One round: enrolments a second, CPU in milliseconds for each, latencies in milliseconds."""
+    """One round: enrolments a second, CPU and latencies in milliseconds, memory in MB."""
 
     rate: float
     cpu: float
     floor: float
     p50: float
     p99: float
+    memory: float
     issued: int
     duplicates: int
     faults: str
@@ -74,11 +84,11 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="*", default=[64, 1])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--only", choices=["sqlite", "postgresql", "scepserver"])
+    parser.add_argument("--markdown", type=Path, help="a page whose table is written anew")
     options = parser.parse_args()
-    print(
-        f"{'server':<26}{'conn.':>6}{'enrolments/s':>14}{'CPU ms':>9}{'floor ms':>10}{'ratio':>7}"
-        f"{'p50 ms':>9}{'p99 ms':>9}  issued, duplicates, faults"
-    )
+    lines = [_cells("server", *_COLUMNS), _cells("---", *["---:"] * len(_COLUMNS))]
+    before = os.getloadavg()[0]
+    print("\n".join(lines))
     for kind in [options.only] if options.only else ["sqlite", "postgresql", "scepserver"]:
         for workers in options.workers if kind != "scepserver" else [0]:
             with running(kind, workers) as server:
@@ -87,23 +97,60 @@ def main() -> None:
                         one_round(server, options.enrolments, connections, number)
                         for number in range(options.rounds)
                     ]
-                    print(row(server.name, connections, rounds), flush=True)
+                    lines.append(row(server.name, connections, rounds))
+                    print(lines[-1], flush=True)
+    if options.markdown:
+        told = (
+            f"{machine()}\n\nMedian of {options.rounds} rounds of {options.enrolments} enrolments"
+        )
+        told += f" (lowest to highest); load average before: {before:.1f}.\n"
+        write_page(options.markdown, "\n".join([told, *lines]))
+
+
+def _cells(*texts: str) -> str:
+    return f"| {' | '.join(texts)} |"
 
 
 def row(name: str, connections: int, rounds: list[Round]) -> str:
-    """A line of the table: medians."""
+    """A line of the table: medians, and the lowest and highest."""
 
-    def middle(value: Callable[[Round], float]) -> float:
-        return statistics.median(map(value, rounds))
+    def spread(value: Callable[[Round], float], digits: int) -> str:
+        found = sorted(map(value, rounds))
+        middle = statistics.median(found)
+        return f"{middle:.{digits}f} ({found[0]:.{digits}f} to {found[-1]:.{digits}f})"
 
     faults = ", ".join(sorted({one.faults for one in rounds if one.faults})) or "none"
-    return (
-        f"{name:<26}{connections:>6}{middle(lambda r: r.rate):>14.0f}"
-        f"{middle(lambda r: r.cpu):>9.2f}{middle(lambda r: r.floor):>10.2f}"
-        f"{middle(lambda r: r.cpu / r.floor):>7.2f}{middle(lambda r: r.p50):>9.2f}"
-        f"{middle(lambda r: r.p99):>9.2f}  "
-        f"{sum(r.issued for r in rounds)}, {sum(r.duplicates for r in rounds)}, {faults}"
+    return _cells(
+        name,
+        str(connections),
+        spread(lambda one: one.rate, 0),
+        spread(lambda one: one.cpu, 2),
+        spread(lambda one: one.floor, 2),
+        spread(lambda one: one.cpu / one.floor, 2),
+        spread(lambda one: one.p50, 1),
+        spread(lambda one: one.p99, 1),
+        spread(lambda one: one.memory, 0),
+        str(sum(one.issued for one in rounds)),
+        str(sum(one.duplicates for one in rounds)),
+        faults,
     )
+
+
+def machine() -> str:
+    """What the figures were taken on, and with."""
+    model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return (
+        f"{model[1] if model else platform.machine()}, {os.cpu_count()} processors,"
+        f" Linux {platform.release()}; Python {platform.python_version()},"
+        f" cryptography {version('cryptography')}, SQLite {sqlite3.sqlite_version}."
+    )
+
+
+def write_page(page: Path, text: str) -> None:
+    """Put a text between the marks of a page."""
+    before, _, rest = page.read_text().partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    page.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}")
 
 
 def one_round(server: Server, count: int, connections: int, number: int) -> Round:
@@ -119,6 +166,7 @@ def one_round(server: Server, count: int, connections: int, number: int) -> Roun
         before = cpu_seconds(server.pid)
         done = subprocess.run(server.inside(command), capture_output=True, text=True, check=True)
         spent = cpu_seconds(server.pid) - before
+        memory = max(map(megabytes, below(server.pid)))
         floor = (floor + floor_milliseconds()) / 2
         replies = list(load.unpacked(file.with_suffix(".replies").read_bytes()))
     told = json.loads(done.stdout)
@@ -129,6 +177,7 @@ def one_round(server: Server, count: int, connections: int, number: int) -> Roun
         floor=floor,
         p50=told["p50"] * 1000,
         p99=told["p99"] * 1000,
+        memory=memory,
         issued=read.issued,
         duplicates=read.duplicates,
         faults=", ".join(f"{times} x {fault}" for fault, times in read.faults.items()),
@@ -168,6 +217,12 @@ def cpu_seconds(pid: int) -> float:
         fields = Path(f"/proc/{one}/stat").read_text().rsplit(")", 1)[1].split()
         total += (int(fields[11]) + int(fields[12])) / _TICKS
     return total
+
+
+def megabytes(pid: int) -> float:
+    """What a process has in memory (RSS)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def below(pid: int) -> list[int]:

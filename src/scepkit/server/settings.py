@@ -57,7 +57,7 @@ class ServerSettings:
     threads: int = setting(
         "How many requests one worker process works on at the same time. They mostly wait for the "
         "database.",
-        default=8,
+        default=16,
         minimum=1,
         maximum=256,
     )
