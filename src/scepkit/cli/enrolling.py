@@ -118,9 +118,12 @@ def _destination(directory: str, options: Options) -> Destination:
 def _refuse_pending(path: str) -> None:
     if not os.path.lexists(path):
         return
-    from scepkit.cli.pending_file import read_pending
+    from scepkit.cli.pending_file import is_done, read_pending
 
-    if read_pending(path).answered:
+    stored = read_pending(path)
+    if is_done(stored):
+        os.unlink(path)
+    elif stored.answered:
         raise Unfit(
             f"{path} exists: a request is waiting for the CA's decision",
             hint=f"scepkit poll {path} asks for it; --force starts again",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from scepkit.cli.connect import Options
@@ -17,9 +17,12 @@ from scepkit.cli.destination import Destination
 from scepkit.cli.failures import ExitCode, Refused, fail_info_name
 from scepkit.cli.output import Output, fields
 from scepkit.core.enrolment import EnrolmentResult, Issued, Pending, Rejected
+from scepkit.core.trust import fingerprint
 from scepkit.errors import FailInfo, TransportError
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from scepkit.client import Client
     from scepkit.core.certificates import PrivateKey
     from scepkit.service import OnStarted
@@ -113,10 +116,7 @@ def settle(out: Output, client: Client, errand: Errand, result: EnrolmentResult)
             result = _wait(out, client, errand, result)
     match result:
         case Issued():
-            errand.destination.install(result.certificate, result.chain)
-            if errand.p12 is not None:
-                _write_p12(errand, result)
-            _forget(errand)
+            _install(errand, result)
             _tell_issued(out, result, errand)
             return ExitCode.DONE
         case Pending():
@@ -127,10 +127,35 @@ def settle(out: Output, client: Client, errand: Errand, result: EnrolmentResult)
             raise _refusal(result, errand)
 
 
+def _install(errand: Errand, issued: Issued) -> None:
+    """Put everything in its place.
+
+    Raises:
+        OSError: something could not be written; the certificate is in its place if it could be.
+    """
+    failure = None
+    # In a renewal the certificate is what says "complete", so that it comes last.  In a first
+    # enrolment a PKCS #12 file that is there would keep the same command from being repeated;
+    # there `present` writes it if this is stopped in between.
+    first = not os.path.lexists(errand.destination.certificate)
+    if errand.p12 is not None and not first:
+        try:
+            _write_p12(errand, issued)
+        except OSError as error:
+            failure = error
+    errand.destination.install(issued.certificate, issued.chain)
+    if errand.p12 is not None and first:
+        _write_p12(errand, issued)
+    _forget(errand)
+    if failure is not None:
+        raise failure
+
+
 def _save(client: Client, errand: Errand, pending: Pending, *, answered: bool) -> None:
     from scepkit.cli.connect import read_preferences
-    from scepkit.cli.pending_file import PendingFile, write_pending
+    from scepkit.cli.pending_file import PendingFile, certificate_at, write_pending
 
+    place = errand.destination.certificate
     stored = PendingFile(
         pending=pending,
         destination=errand.destination,
@@ -140,6 +165,7 @@ def _save(client: Client, errand: Errand, pending: Pending, *, answered: bool) -
         ra_certificates=read_preferences(errand.options).ra_certificates,
         options=errand.options,
         answered=answered,
+        replaces=fingerprint(certificate_at(place)) if os.path.exists(place) else None,
     )
     write_pending(errand.pending_path, stored)
 
@@ -174,13 +200,27 @@ def _wait(out: Output, client: Client, errand: Errand, pending: Pending) -> Enro
 
 
 def _write_p12(errand: Errand, issued: Issued) -> None:
-    from scepkit.keys import to_pkcs12, write_file
-
     assert errand.p12 is not None
     assert errand.p12_password is not None
-    name = subject_text(issued.certificate)
-    data = to_pkcs12(name, errand.key, issued.certificate, issued.chain, errand.p12_password)
-    write_file(errand.p12, data, 0o600, force=True)
+    write_p12(errand.p12, errand.key, issued.certificate, issued.chain, errand.p12_password)
+
+
+def write_p12(
+    path: str,
+    key: PrivateKey,
+    certificate: x509.Certificate,
+    chain: Sequence[x509.Certificate],
+    password: bytes,
+) -> None:
+    """Write a key, its certificate and chain to `path` as PKCS #12, whatever is there.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    from scepkit.keys import to_pkcs12, write_file
+
+    data = to_pkcs12(subject_text(certificate), key, certificate, chain, password)
+    write_file(path, data, 0o600, force=True)
 
 
 # ---------------------------------------------------------------------------------- telling

@@ -17,8 +17,11 @@ from scepkit.cli.describe import pem
 from scepkit.cli.destination import Destination
 from scepkit.cli.failures import Unfit
 from scepkit.cli.passwords import read_input
+from scepkit.core.algorithms import Digest
 from scepkit.core.capabilities import Capability
+from scepkit.core.certificates import public_key_der, view_of
 from scepkit.core.enrolment import Pending
+from scepkit.core.trust import fingerprint
 from scepkit.keys import write_file
 from scepkit.values import frozen
 
@@ -42,6 +45,7 @@ class PendingFile:
             was said.
         options: protocol options of then.
         answered: the CA said PENDING; False when its answer was lost.
+        replaces: SHA-256 of the certificate whose place it takes, in hex; None when there is none.
     """
 
     pending: Pending
@@ -52,6 +56,7 @@ class PendingFile:
     ra_certificates: tuple[x509.Certificate, ...] | None
     options: Mapping[str, Any]
     answered: bool
+    replaces: str | None
 
 
 def write_pending(path: str, stored: PendingFile) -> None:
@@ -72,6 +77,7 @@ def write_pending(path: str, stored: PendingFile) -> None:
         "chain": _relative(where.chain, place),
         "signerKey": _relative(stored.signer_key, place),
         "p12": _relative(stored.p12, place),
+        "replaces": stored.replaces,
         "anchor": pem(stored.anchor),
         "raCertificates": None if agents is None else [pem(agent) for agent in agents],
         "options": {name: stored.options.get(name) for name in _REPEATED},
@@ -108,6 +114,7 @@ def read_pending(path: str) -> PendingFile:
             ra_certificates=None if agents is None else tuple(map(_certificate, agents)),
             options=_options(extra["options"]),
             answered=extra["answered"] is True,
+            replaces=extra.get("replaces"),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unfit(
@@ -116,6 +123,30 @@ def read_pending(path: str) -> PendingFile:
             hint="poll it with the library: scepkit.Pending.from_json",
             path=path,
         ) from None
+
+
+def is_done(stored: PendingFile) -> bool:
+    """Whether the certificate is in its place: an earlier run was stopped before it could say so.
+
+    Raises:
+        KeyLoadError: what is in its place cannot be read.
+        OSError: the same.
+    """
+    if not os.path.exists(stored.destination.certificate):
+        return False
+    found = certificate_at(stored.destination.certificate)
+    seen = view_of(found)
+    # The one that is replaced may have the same key.
+    if seen.der == stored.pending.requester or fingerprint(found) == stored.replaces:
+        return False
+    return Digest.SHA256.of(public_key_der(seen.public_key())) == stored.pending.spki_sha256
+
+
+def certificate_at(path: str) -> x509.Certificate:
+    """The first certificate in the file at `path`."""
+    from scepkit.cli.identity import read_certificates
+
+    return read_certificates(path)[0]
 
 
 def _options(stored: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from scepkit.cli import swap
 from scepkit.cli.connect import Options, open_client
 from scepkit.cli.destination import alone_in
 from scepkit.cli.failures import ExitCode, Unfit
@@ -11,7 +12,7 @@ from scepkit.cli.identity import KeyPassword, read_p12_password
 from scepkit.cli.outcome import Errand, settle
 from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import Challenge, only_one_from_stdin
-from scepkit.cli.pending_file import PendingFile, read_pending
+from scepkit.cli.pending_file import PendingFile, is_done, read_pending
 from scepkit.core.trust import PinnedCertificate
 
 
@@ -37,6 +38,19 @@ def _nothing_waits(path: str) -> Unfit:
     )
 
 
+def _already_done(
+    out: Output, stored: PendingFile, path: str, passwords: KeyPassword, options: Options
+) -> ExitCode:
+    """End what was stopped when its certificate was in place."""
+    from scepkit.cli.present import tell_present
+
+    where = stored.destination
+    key = passwords.read_key(where.key, first=passwords.for_new())
+    code = tell_present(out, where, key, stored.p12, options)
+    os.unlink(path)
+    return code
+
+
 def resume(
     out: Output,
     stored: PendingFile,
@@ -55,8 +69,11 @@ def resume(
         signer_key_path: where the key that signed the request is now, if it was moved.
     """
     options = {**options, **stored.options, "ra_certificates": stored.ra_certificates}
-    secret = Challenge(out, options)
     passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
+    swap.finish(stored.destination.certificate)
+    if is_done(stored):
+        return _already_done(out, stored, path, passwords, options)
+    secret = Challenge(out, options)
     where = signer_key_path or stored.signer_key
     signer_key = passwords.read_key(where)
     destination = stored.destination

@@ -1,7 +1,7 @@
 """`scepkit enrol` where there is a certificate already.
 
 The rule of this file: "nothing to do" is said of a certificate that is what the command asks for,
-and of no other; that one is never touched.
+and of no other; that one is never touched.  A PKCS #12 file that is missing beside it is written.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scepkit.cli.describe import (
 )
 from scepkit.cli.destination import Destination
 from scepkit.cli.failures import ExitCode, Unfit
-from scepkit.cli.identity import KeyPassword, read_certificates
+from scepkit.cli.identity import KeyPassword, read_certificates, read_p12_password
 from scepkit.cli.output import Output, fields
 from scepkit.cli.request import Wanted
 from scepkit.core.certificates import view_of
@@ -56,15 +56,36 @@ def nothing_to_do(
     key = passwords.read_key(destination.key)
     for difference in _differences(certificate, key, wanted, options):
         raise _other(path, difference)
-    p12 = options["p12"]
-    if p12 is not None and not os.path.lexists(p12):
-        raise _other(path, f"{p12} does not")
+    return tell_present(out, destination, key, options["p12"], options)
+
+
+def tell_present(
+    out: Output,
+    destination: Destination,
+    key: PrivateKey,
+    p12: str | None,
+    options: Options,
+) -> ExitCode:
+    """Say what is in place; write the PKCS #12 file that an earlier run did not come to.
+
+    Raises:
+        KeyLoadError: a file cannot be read.
+        OSError: the same, or the PKCS #12 file cannot be written.
+    """
+    path = destination.certificate
+    certificate = read_certificates(path)[0]
     chain_path = destination.chain
     chain = (
         read_certificates(chain_path)
         if chain_path is not None and os.path.lexists(chain_path)
         else ()
     )
+    if p12 is not None and not os.path.lexists(p12):
+        from scepkit.cli.outcome import write_p12
+
+        password = read_p12_password(out, options["p12_password_file"])
+        write_p12(p12, key, certificate, chain, password)
+        out.step(f"wrote {p12}")
     files = {
         "key": destination.key,
         "certificate": path,

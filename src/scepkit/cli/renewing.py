@@ -6,6 +6,7 @@ new key waits in KEY.new until its certificate is there; what an earlier run has
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +34,7 @@ from scepkit.core.certificates import PrivateKey
 from scepkit.core.enrolment import Requester
 from scepkit.core.pem import is_pem
 from scepkit.core.trust import CaVerifier
-from scepkit.errors import InputError
+from scepkit.errors import InputError, ScepError
 from scepkit.keys import generate_key, load_certificates, parse_key_spec, write_private_key
 from scepkit.keys.loading import MAX_FILE
 
@@ -72,12 +73,13 @@ def _renew(out: Output, url: str, options: Options) -> ExitCode:
     passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
     if swap.finish(options["cert"]) or _take_up(options, passwords):
         out.note("completed a renewal that had been interrupted")
+    pending_path = os.path.join(os.path.dirname(options["cert"]), "pending.json")
+    _drop_done(pending_path, options["cert"])
     old = _Old(passwords, options)
     start = _renewal_start(old.certificate, options)
     if datetime.now(UTC) < start:
         _tell_not_due(out, old.certificate, start)
         return ExitCode.DONE
-    pending_path = os.path.join(os.path.dirname(options["cert"]), "pending.json")
     if _is_pending(pending_path, options["cert"]):
         from scepkit.cli.pending_file import read_pending
         from scepkit.cli.polling import resume
@@ -171,6 +173,20 @@ def _take_up(options: Options, passwords: KeyPassword) -> bool:
     paths += [chain] if chain is not None and os.path.exists(swap.successor(chain)) else []
     swap.replace_together([*paths, certificate])
     return True
+
+
+def _drop_done(path: str, certificate: str) -> None:
+    """Remove what an earlier run has left that was stopped when its certificate was in place."""
+    if not os.path.exists(path):
+        return
+    from scepkit.cli.pending_file import is_done, read_pending
+
+    # What is wrong with it is said when the certificate is due.
+    with contextlib.suppress(ScepError):
+        stored = read_pending(path)
+        theirs = os.path.realpath(stored.destination.certificate)
+        if theirs == os.path.realpath(certificate) and is_done(stored):
+            os.unlink(path)
 
 
 def _is_pending(path: str, certificate: str) -> bool:
