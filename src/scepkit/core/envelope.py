@@ -173,6 +173,16 @@ def is_for_a_key(envelope: Envelope) -> bool:
     return any(info[0] == _KEY_TRANSPORT for info in envelope.recipients)
 
 
+def transport_to(envelope: Envelope, certificate: CertificateView) -> KeyTransport:
+    """How the content key travels to the holder of a certificate, as anybody can see.
+
+    :raises DecryptError: no RSA key may decrypt it.
+    :raises DecodeError: a RecipientInfo is malformed.
+    :raises AlgorithmError: the key transport is not supported.
+    """
+    return key_transport.read_algorithm(_wrapped_key(envelope, certificate)[0])
+
+
 # ------------------------------------------------------------------ decrypting
 
 
@@ -240,6 +250,14 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
             "the message cannot be decrypted with a key that is not RSA",
             hint="give the challengePassword: content for an EC key is protected with it",
         )
+    algorithm, encrypted_key = _wrapped_key(envelope, ours.certificate)
+    transport = key_transport.read_algorithm(algorithm)
+    key_bytes = envelope.cipher.key_bytes
+    return key_transport.unwrap(encrypted_key, ours.key, transport, key_bytes), transport
+
+
+def _wrapped_key(envelope: Envelope, certificate: CertificateView) -> tuple[bytes, bytes]:
+    """How the content key is encrypted to a certificate, and the key: what `decrypt` would use."""
     infos = [
         key_transport.read_recipient(info)
         for info in envelope.recipients
@@ -249,15 +267,10 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
         raise DecryptError(
             f"the message is encrypted for {_recipients_text(envelope)}, expected an RSA key"
         )
-    for recipient in infos:
-        if ours.certificate.is_named_by(recipient[0]):
-            break
-    else:
-        recipient = infos[0]
-    _, algorithm, encrypted_key = recipient
-    transport = key_transport.read_algorithm(algorithm)
-    key_bytes = envelope.cipher.key_bytes
-    return key_transport.unwrap(encrypted_key, ours.key, transport, key_bytes), transport
+    for rid, algorithm, encrypted_key in infos:
+        if certificate.is_named_by(rid):
+            return algorithm, encrypted_key
+    return infos[0][1:]
 
 
 def _unwrap_by_password(envelope: Envelope, with_: Password) -> bytes:

@@ -64,7 +64,7 @@ def enrol(case: Case, opened: Opened) -> Answer:
     csr = opened.csr
     secret = opened.secret or csr.challenge
     try:
-        recipient = recipient_for(case.request.signer, opened.protection, secret)
+        recipient = recipient_for(case.request.signer, opened.sealed.protection, secret)
     except AlgorithmError as error:
         return _refused(case, Refusal(str(error), str(error), FailInfo.BAD_ALG))
     generation = (opened.opener and opened.opener.generation) or case.profile.roles.authority.active

@@ -7,6 +7,9 @@ A3): whether a padding was good, whether what came out was a request.  The rules
 * Every failure that depends on the plaintext or on a key is the same `Unreadable`, after the same
   work: what could not be decrypted is replaced by random bytes and read like the rest, and in place
   of a request that there was not, a decoy is read and its signature verified.
+* Good data of another messageType are unreadable as well: in CBC whoever chooses the IV chooses the
+  first block, and can make somebody else's ciphertext look like them if its padding is good.
+* How an answer is protected and who signs it follows from what anybody can see.
 * Its cause is for the log.  What depends on the envelope alone (its algorithms) is an error with a
   name, as clients must learn which algorithm is refused.
 """
@@ -24,7 +27,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core import asn1, ber, envelope
+from scepkit.core import asn1, envelope
 from scepkit.core.algorithms import Cipher
 from scepkit.core.csr import ParsedCsr, read_csr
 from scepkit.core.envelope import Decrypted, Envelope, Password
@@ -49,29 +52,48 @@ _ENROLS = (MessageType.PKCS_REQ, MessageType.RENEWAL_REQ)
 
 
 @dataclass(frozen=True, slots=True)
+class Sealed:
+    """How a request is protected, as anybody can see.
+
+    Attributes:
+        protection: how.
+        opener: the key that the envelope names; None: it names none of ours, or a password.
+    """
+
+    protection: Protection
+    opener: Opener | None
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """What a request says.
 
     Attributes:
         data: the messageData.
         csr: for a PKCSReq and RenewalReq; its own signature is good.
-        protection: how it was protected, so that the answer can be like that.
+        sealed: how it was protected, so that the answer can be like that.
         opener: the key that opened it; None: a password did.
         secret: that password.
     """
 
     data: MessageData
     csr: ParsedCsr | None
-    protection: Protection
+    sealed: Sealed
     opener: Opener | None
     secret: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """It could not be opened.  `cause` is for the log of this server only."""
+    """It could not be opened.
+
+    Attributes:
+        cause: for the log of this server only.
+        sealed: as in `Opened`.
+    """
 
     cause: str
+    sealed: Sealed
 
 
 def open_request(
@@ -87,27 +109,37 @@ def open_request(
     :param passwords: gives what it may be encrypted with; asked when it is encrypted by password.
     :param ciphers: what it may be encrypted with; single DES only if it is listed.
     :raises AlgorithmError: the envelope uses an algorithm that is refused or unknown.
-    :raises ProtocolError: it holds the messageData of another messageType (T95).
     """
     assert request.message_type is not None  # noqa: S101 - the caller looked
-    sealed, attempts, fault = _envelope(request, openers, passwords, ciphers)
+    envelope_, attempts, fault = _envelope(request, openers, passwords, ciphers)
+    sealed = _sealed(request, envelope_, attempts)
     found: _Reading | None = None
     for opener, secret in attempts:
-        decrypted = _decrypt(sealed, opener, secret)
+        decrypted = _decrypt(envelope_, opener, secret)
         reading = _read(request.message_type, decrypted, opener, secret)
         if found is None or (found.fault and not reading.fault):
             found = reading
     if found is None:
         _read(request.message_type, None, None, None)  # the same work as for what was tried
         found = _Reading(fault=fault)
-    if found.wrong_type:
-        raise ProtocolError(
-            f"the content of the {request.message_type.rfc_name} is that of another messageType"
-        )
-    if found.fault or found.data is None or found.decrypted is None:
-        return Unreadable(found.fault)
-    protection = Protection(found.decrypted.cipher, request.digest, found.decrypted.key_transport)
-    return Opened(found.data, found.csr, protection, found.opener, found.secret)
+    if found.fault or found.data is None:
+        return Unreadable(found.fault, sealed)
+    return Opened(found.data, found.csr, sealed, found.opener, found.secret)
+
+
+def _sealed(request: Request, sealed: Envelope | None, attempts: _Attempts) -> Sealed:
+    if sealed is None or not attempts:
+        return Sealed(Protection(digest=request.digest), None)
+    opener = attempts[0][0]
+    if opener is None:
+        return Sealed(Protection(sealed.cipher, request.digest, None), None)
+    certificate = opener.key.certificate
+    try:
+        transport = envelope.transport_to(sealed, certificate)
+    except DecodeError:  # of a RecipientInfo: nothing can be decrypted
+        return Sealed(Protection(sealed.cipher, request.digest), None)
+    named = opener if envelope.is_addressed_to(sealed, certificate) else None
+    return Sealed(Protection(sealed.cipher, request.digest, transport), named)
 
 
 _Attempts = list[tuple[Opener | None, str | None]]
@@ -158,11 +190,9 @@ def _decrypt(sealed: Envelope | None, opener: Opener | None, secret: str | None)
 class _Reading:
     data: MessageData | None = None
     csr: ParsedCsr | None = None
-    decrypted: Decrypted | None = None
     opener: Opener | None = None
     secret: str | None = field(default=None, repr=False)
     fault: str = ""
-    wrong_type: bool = False
 
 
 def _read(
@@ -174,20 +204,15 @@ def _read(
     content = decrypted.content if decrypted else secrets.token_bytes(64)
     if message_type in _ENROLS:
         csr, fault = _parsed(content)
-        # What is no request may be other messageData; what is one is not looked at again.
-        wrong_type = csr is None and _is_other_data(content)
         if fault := fault or _signature_fault(csr):
-            return _Reading(fault=fault, wrong_type=wrong_type)
+            return _Reading(fault=fault)
         assert csr is not None  # noqa: S101 - or there were a fault
         kind = PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq
-        return _Reading(kind(csr.der), csr, decrypted, opener, secret)
+        return _Reading(kind(csr.der), csr, opener, secret)
     try:
-        data = decode_data(message_type, content)
+        return _Reading(decode_data(message_type, content), None, opener, secret)
     except ProtocolError as error:
-        csr, fault = _parsed(content)
-        wrong_type = not (fault or _signature_fault(csr))
-        return _Reading(fault=f"{error}", wrong_type=wrong_type)
-    return _Reading(data, None, decrypted, opener, secret)
+        return _Reading(fault=f"{error}")
 
 
 def _parsed(content: bytes) -> tuple[ParsedCsr | None, str]:
@@ -211,7 +236,6 @@ def _signature_fault(csr: ParsedCsr | None) -> str:
         csr.check_signature()
     except ScepError as error:
         _fail_late()
-        _is_other_data(_decoy_without_key())
         return f"the request is bad: {error}"
     return ""
 
@@ -220,25 +244,6 @@ def _fail_late() -> None:
     """Read BER to its end, and fail at the public key: what takes the longest to fail."""
     with suppress(ScepError):
         read_csr(_decoy_without_key())
-
-
-def _is_other_data(content: bytes) -> bool:
-    content = content if _is_ber(content) else _decoy_without_key()  # not done sooner than others
-    for message_type in (MessageType.CERT_POLL, MessageType.GET_CERT):
-        try:
-            decode_data(message_type, content)
-        except ProtocolError:
-            continue
-        return True
-    return False
-
-
-def _is_ber(content: bytes) -> bool:
-    try:
-        ber.to_der(content)
-    except DecodeError:
-        return False
-    return True
 
 
 @cache

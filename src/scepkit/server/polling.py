@@ -1,7 +1,11 @@
 """CertPoll: how does my request stand?
 
-The rule of this file: a transactionID leads to a request only together with the key that signed it
-(attack A22); what names the poll holds does not matter (RFC 8894 section 3.3.3).
+The rules of this file:
+
+* A transactionID leads to a request only together with the key that signed it (attack A22).
+* What the poll holds does not matter (RFC 8894 section 3.3.3), nor whether it can be decrypted: an
+  answer that depended on it would tell whoever sends somebody else's ciphertext with an IV of his
+  own whether its padding is good (A2).
 """
 
 from __future__ import annotations
@@ -9,14 +13,14 @@ from __future__ import annotations
 from scepkit.errors import AlgorithmError, FailInfo
 from scepkit.server import auditing, keeping
 from scepkit.server.case import Answer, Case, Refusal, recipient_for
-from scepkit.server.opening import Opened
+from scepkit.server.opening import Sealed
 from scepkit.server.standing import as_it_stands
 from scepkit.store import operations
 
 UNKNOWN = "there is no request with this transactionID and key"
 
 
-def poll(case: Case, opened: Opened) -> Answer:
+def poll(case: Case, sealed: Sealed) -> Answer:
     """Answer a CertPoll."""
     case.record.replay = "poll"
     with case.record.timed("claim"):
@@ -29,9 +33,9 @@ def poll(case: Case, opened: Opened) -> Answer:
         refusal = Refusal(UNKNOWN, UNKNOWN, FailInfo.BAD_CERT_ID, "poll.deny")
         auditing.refuse(case, refusal, enrolling=False)
         return refusal.answer()
-    secret = opened.secret or keeping.kept_secret(operation.csr, case.desk.deployment.pepper)
+    secret = keeping.kept_secret(operation.csr, case.desk.deployment.pepper)
     try:
-        recipient = recipient_for(case.request.signer, opened.protection, secret)
+        recipient = recipient_for(case.request.signer, sealed.protection, secret)
     except AlgorithmError as error:
         refusal = Refusal(str(error), str(error), FailInfo.BAD_ALG, "poll.deny")
         auditing.refuse(case, refusal, enrolling=False)

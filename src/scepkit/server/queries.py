@@ -1,16 +1,18 @@
 """GetCert and GetCRL (RFC 8894 sections 3.3.4, 4.5 and 4.6): never PENDING.
 
 The rule of this file: only what a CA of this profile issued is answered; everything else is
-badCertId, without saying which part of the question was wrong.
+badCertId, without saying which part of the question was wrong.  A question that cannot be decrypted
+or read is one of them: were it answered differently, whoever sends somebody else's ciphertext with
+an IV of his own could tell whether its padding is good (A2).
 """
 
 from __future__ import annotations
 
-from scepkit.core.messages import GetCert, GetCrl, Success
+from scepkit.core.messages import GetCert, GetCrl, MessageType, Success
 from scepkit.errors import AlgorithmError, FailInfo
 from scepkit.server import auditing
 from scepkit.server.case import Answer, Case, Refusal, recipient_for
-from scepkit.server.opening import Opened
+from scepkit.server.opening import Opened, Unreadable
 from scepkit.server.roles import Generation
 from scepkit.store import certificates, crls
 from scepkit.store.driver import Tx
@@ -19,21 +21,40 @@ from scepkit.store.rows import Certificate
 NO_CERTIFICATE = "there is no such certificate"
 NO_CRL = "there is no CRL for this certificate"
 
+#: Bits of 20 octets (RFC 5280 section 4.1.2.2).
+_LONGEST_SERIAL = 160
 
-def get_cert(case: Case, opened: Opened, asked: GetCert) -> Answer:
-    """Answer a GetCert."""
+
+def query(case: Case, opened: Opened | Unreadable) -> Answer:
+    """Answer a GetCert or GetCRL."""
+    if isinstance(opened, Opened):
+        match opened.data:
+            case GetCert() as asked:
+                return _get_cert(case, opened, asked)
+            case GetCrl() as asked:
+                return _get_crl(case, opened, asked)
+    cause = opened.cause if isinstance(opened, Unreadable) else ""
+    # What was not readable asks for what nobody has, and is looked for like everything else.
+    if case.request.message_type is MessageType.GET_CERT:
+        return _get_cert(case, opened, GetCert(b"", 0), cause)
+    return _get_crl(case, opened, GetCrl(b"", 0), cause)
+
+
+def _get_cert(case: Case, opened: Opened | Unreadable, asked: GetCert, cause: str = "") -> Answer:
     candidates = case.profile.roles.authority.named(asked.issuer)
     with case.record.timed("claim"):
         row = case.store.read(lambda tx: _issued(tx, candidates, asked.serial_number))
     if row is None or row.der is None:
-        return _refuse(case, Refusal(NO_CERTIFICATE, NO_CERTIFICATE, FailInfo.BAD_CERT_ID))
+        return _refuse(case, cause or NO_CERTIFICATE, NO_CERTIFICATE)
     case.record.serial, case.record.subject = row.serial, row.subject
     return _to_signer(case, opened, Success((row.der,)))
 
 
-def get_crl(case: Case, opened: Opened, asked: GetCrl) -> Answer:
-    """Answer a GetCRL: the newest CRL of the generation that issued the certificate."""
+def _get_crl(case: Case, opened: Opened | Unreadable, asked: GetCrl, cause: str = "") -> Answer:
+    """The newest CRL of the generation that issued the certificate."""
     candidates = case.profile.roles.authority.named(asked.issuer)
+    if not 0 <= asked.serial_number < 1 << _LONGEST_SERIAL:
+        candidates = ()
 
     def find(tx: Tx) -> bytes | None:
         row = _issued(tx, candidates, asked.serial_number)
@@ -53,12 +74,12 @@ def get_crl(case: Case, opened: Opened, asked: GetCrl) -> Answer:
     with case.record.timed("claim"):
         crl = case.store.read(find)
     if crl is None:
-        return _refuse(case, Refusal(NO_CRL, NO_CRL, FailInfo.BAD_CERT_ID))
+        return _refuse(case, cause or NO_CRL, NO_CRL)
     return _to_signer(case, opened, Success(crls=(crl,)))
 
 
 def _issued(tx: Tx, candidates: tuple[Generation, ...], serial_number: int) -> Certificate | None:
-    if serial_number <= 0:
+    if not 0 < serial_number < 1 << _LONGEST_SERIAL:
         return None
     for generation in candidates:
         row = certificates.by_serial(tx, generation.ca_id, f"{serial_number:x}")
@@ -67,15 +88,18 @@ def _issued(tx: Tx, candidates: tuple[Generation, ...], serial_number: int) -> C
     return None
 
 
-def _to_signer(case: Case, opened: Opened, reply: Success) -> Answer:
+def _to_signer(case: Case, opened: Opened | Unreadable, reply: Success) -> Answer:
+    secret = opened.secret if isinstance(opened, Opened) else None
     try:
-        recipient = recipient_for(case.request.signer, opened.protection, opened.secret)
+        recipient = recipient_for(case.request.signer, opened.sealed.protection, secret)
     except AlgorithmError as error:
-        return _refuse(case, Refusal(str(error), str(error), FailInfo.BAD_ALG))
+        return _refuse(case, str(error), str(error), FailInfo.BAD_ALG)
     return Answer(reply, recipient)
 
 
-def _refuse(case: Case, refusal: Refusal) -> Answer:
-    denied = Refusal(refusal.reason, refusal.text, refusal.fail_info, "query.deny")
-    auditing.refuse(case, denied, enrolling=False)
-    return denied.answer()
+def _refuse(
+    case: Case, reason: str, text: str, fail_info: FailInfo = FailInfo.BAD_CERT_ID
+) -> Answer:
+    refusal = Refusal(reason, text, fail_info, "query.deny")
+    auditing.refuse(case, refusal, enrolling=False)
+    return refusal.answer()

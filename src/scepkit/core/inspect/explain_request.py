@@ -178,7 +178,7 @@ def _content(found: Inspection) -> Iterator[Check]:
         "messageData",
         "fails",
         ("RFC 8894 3.2.2", "RFC 2986 4"),
-        BAD_REQUEST,
+        _UNOPENED,
         "put into the message what its messageType wants",
     )
     if inner.query is not None:
