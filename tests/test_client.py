@@ -353,6 +353,57 @@ def test_a_next_ca_that_came_after_the_client_had_learnt_the_ca_is_found(
     assert ca.requests["GetCACert"] == 1
 
 
+def rolled_over(ca: TestCa) -> scepkit.PinnedCertificate:
+    """Let the next CA take over; trust in it and in the one before."""
+    before = ca.root
+    ca.stage_next_ca(OTHER_KEY)
+    ca.activate_next_ca()
+    return scepkit.PinnedCertificate(before, ca.root)
+
+
+def test_request_that_was_pending_at_a_rollover_is_polled_with_trust_in_the_new_ca(
+    client_of: Callable[..., Any],
+) -> None:
+    ca = TestCa(manual=True)
+    with client_of(ca) as client:
+        pending = client.enrol(csr(), KEY)
+    both = rolled_over(ca)
+    ca.approve()
+    with client_of(ca, trust=both) as client:
+        found = client.poll(pending, KEY)
+    assert isinstance(found, Issued)
+    assert "the request was sent to the CA with SHA-256" in found.warnings[0]
+
+
+def test_retired_generation_is_looked_up_where_both_are_pinned(
+    client_of: Callable[..., Any],
+) -> None:
+    ca = TestCa()
+    with client_of(ca) as client:
+        old = client.enrol(csr(), KEY).certificate
+    both = rolled_over(ca)
+    requester = Requester(old, KEY)
+    with client_of(ca, trust=both) as client:
+        assert client.get_certificate(old.serial_number, requester)[0] == old
+    new_alone = scepkit.PinnedCertificate(ca.root)
+    with client_of(ca, trust=new_alone) as client, pytest.raises(scepkit.TrustError):
+        client.get_certificate(old.serial_number, requester)
+
+
+def test_client_that_knows_the_ca_from_before_a_rollover_is_told_to_refresh(
+    client_of: Callable[..., Any],
+) -> None:
+    ca = TestCa()
+    with client_of(ca, trust=scepkit.InsecureTrustOnFirstUse()) as client:
+        client.get_ca_certificates()
+        rolled_over(ca)
+        with pytest.raises(scepkit.ScepError) as caught:
+            client.enrol(csr(), KEY)
+        assert "Client.refresh()" in caught.value.hint
+        client.refresh()
+        assert isinstance(client.enrol(csr(), KEY), Issued)
+
+
 # ------------------------------------------------------------------ wrong use
 
 

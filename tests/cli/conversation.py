@@ -107,6 +107,9 @@ class Conversation:
                     ca.policy.manual = value == "yes"
                 case "stage-next":
                     ca.stage_next_ca()
+                case "activate-next":
+                    ca.activate_next_ca()
+                    (self._directory / value).write_bytes(ca.root.public_bytes(Encoding.PEM))
                 case "make-csr":
                     key = pki.key("rsa2048-b")
                     csr = build_csr(key, "CN=ready-made", challenge="secret")

@@ -726,3 +726,48 @@ def test_an_altered_anchor_gives_a_result_or_a_scepkit_error(der: bytes) -> None
         verify_issued(pki.device(ISSUING).certificate, trusted, NOW)
     except ScepError:
         return
+
+
+# ------------------------------------------------------------------------ other CAs vouched for
+
+NEXT = pki.root("rsa2048-c")
+
+
+def rolled_over(*others: x509.Certificate) -> CaCertificates:
+    return authenticated(NEXT, NEXT, others=others)
+
+
+def test_what_another_pinned_ca_has_issued_counts() -> None:
+    device = pki.ra(ROOT).certificate
+    found = verify_issued(device, rolled_over(NEXT.certificate, ROOT.certificate), NOW)
+    assert found.chain == (ROOT.certificate,)
+    with pytest.raises(TrustError, match="was not issued by the CA that is trusted here") as caught:
+        verify_issued(device, rolled_over(), NOW)
+    assert "Client.refresh()" in caught.value.hint
+
+
+def test_what_stands_below_another_pinned_ca_counts() -> None:
+    ca = rolled_over(ROOT.certificate)
+    found = verify_issued(AGENT.certificate, ca, NOW, extra=[ISSUING.certificate])
+    assert found.chain == (ISSUING.certificate, ROOT.certificate)
+
+
+def test_another_pinned_ca_plays_no_part_in_a_conversation() -> None:
+    ca = rolled_over(ROOT.certificate)
+    assert ca.certificates == ca.signers == ca.rollover_signers == certificates(NEXT)
+    assert ca.recipient == ca.ca == NEXT.certificate
+    assert ca.crl_authorities == certificates(NEXT, ROOT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        AGENT,
+        pki.root(not_after=NOW - DAY),
+        odd.with_part(ROOT, odd.SPKI, odd.spki(AGENT.key.public_key())),
+    ],
+    ids=["an RA", "expired", "another key"],
+)
+def test_another_pinned_certificate_that_is_no_fit_ca_issues_nothing(other: pki.Identity) -> None:
+    with pytest.raises(TrustError):
+        verify_issued(pki.ra(ROOT).certificate, rolled_over(other.certificate), NOW)

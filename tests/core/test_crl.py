@@ -57,6 +57,15 @@ def test_crl_of_a_ca_above_is_read_when_it_is_asked_for() -> None:
         read(crl_of(CA), ca=both, issuer=below)
 
 
+def test_crl_of_another_pinned_ca_is_read() -> None:
+    now_ca = pki.root("rsa2048-c").certificate
+    offer = CaOffer("http://ca.test", None, (now_ca,))
+    both = authenticate(offer, now_ca, pki.NOW, others=[CA.certificate])
+    assert list(read(crl_of(CA, revoked=[5]), ca=both))
+    with pytest.raises(SignatureError):
+        read(crl_of(CA), ca=authenticate(offer, now_ca, pki.NOW))
+
+
 def test_reply_without_a_crl_is_refused() -> None:
     with pytest.raises(DecodeError, match="has no CRL"):
         read()

@@ -31,7 +31,6 @@ from scepkit.errors import (
     HttpStatusError,
     ReplyMismatchError,
     TransportError,
-    TrustError,
 )
 from tests import pki
 from tests.core.exchange import CA
@@ -114,11 +113,14 @@ def test_poll_ends_in_any_of_the_three() -> None:
     )
 
 
-def test_poll_of_an_enrolment_with_another_ca_is_refused() -> None:
-    _, talk, known, pending = pending_talk()
-    with pytest.raises(TrustError, match=r"the enrolment was sent to the CA with SHA-256 0{64}"):
-        poll(talk, known, replace(pending, ca_fingerprint=bytes(32)))
-    assert talk.steps == []
+def test_poll_of_a_request_that_another_ca_certificate_was_trusted_for_warns() -> None:
+    _, talk, known, pending = pending_talk(Success())
+    found = poll(talk, known, replace(pending, ca_fingerprint=bytes(32)))
+    assert isinstance(found, Issued)
+    (warning,) = found.warnings
+    assert warning.startswith(
+        f"the request was sent to the CA with SHA-256 {'0' * 64}, the one now"
+    )
 
 
 def test_poll_for_another_key_is_refused() -> None:

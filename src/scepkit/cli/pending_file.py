@@ -40,7 +40,7 @@ class PendingFile:
         destination: where the key is and the certificate will go.
         signer_key: the file with the key that signed the request and has to sign the polls.
         p12: the PKCS #12 file that is wanted too, or None.
-        anchor: the CA certificate that was trusted when the request was sent.
+        anchor: the CA certificate that was trusted when the CA was last asked.
         ra_certificates: the RA certificates that were named then, perhaps none; None when nothing
             was said.
         options: protocol options of then.

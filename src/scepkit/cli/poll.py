@@ -13,6 +13,7 @@ from scepkit.cli.options import (
     key_password_option,
     new_key_password_option,
     p12_password_option,
+    trust_options,
     wait_options,
 )
 from scepkit.cli.output import Output
@@ -33,6 +34,7 @@ scepkit poll /etc/router1/pending.json --wait 3600
 )
 @key_password_option
 @new_key_password_option
+@trust_options
 @challenge_options
 @p12_password_option
 @wait_options
@@ -44,6 +46,9 @@ def poll(out: Output, /, pending: str, **options: Any) -> int:  # fmt: skip
     pending.json in it. It says where the key is, where the certificate goes, and which CA was
     trusted, so that nothing has to be said again; it is removed when the CA has decided. A
     challenge is needed only where the key is not RSA, and then the same one as before.
+
+    A trust option is needed only where the CA has a new certificate since: it replaces the CA that
+    was trusted.
     """
     from scepkit.cli.polling import run
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from scepkit.cli import swap
-from scepkit.cli.connect import Options, open_client
+from scepkit.cli.connect import Options, has_trust, open_client, ra_certificates, read_trust
 from scepkit.cli.destination import alone_in
 from scepkit.cli.failures import ExitCode, Unfit
 from scepkit.cli.identity import KeyPassword, read_p12_password
@@ -13,7 +14,13 @@ from scepkit.cli.outcome import Errand, settle
 from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import Challenge, only_one_from_stdin
 from scepkit.cli.pending_file import PendingFile, is_done, read_pending
-from scepkit.core.trust import PinnedCertificate
+from scepkit.core.trust import CaOffer, PinnedCertificate
+from scepkit.errors import TrustError
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from scepkit.core.trust import CaVerifier
 
 
 def run(out: Output, path: str, options: Options) -> ExitCode:
@@ -36,6 +43,32 @@ def _nothing_waits(path: str) -> Unfit:
         hint=f"the file is removed when the CA has decided{decided}",
         path=path,
     )
+
+
+class _AsBefore(PinnedCertificate):
+    """Trust in who was trusted when the request was sent, and in nobody else."""
+
+    def __call__(self, offer: CaOffer, /) -> x509.Certificate:
+        try:
+            return super().__call__(offer)
+        except TrustError as error:
+            error.hint = (
+                "if the CA has a new certificate since (a rollover), compare its fingerprint with "
+                "the CA's operator and poll with --ca-fingerprint or --ca-cert; if not, somebody "
+                "else answers in the CA's place"
+            )
+            raise
+
+
+class _Anew(PinnedCertificate):
+    """Trust in whom the options name; what the CA trusted before has issued counts as well."""
+
+    def __init__(self, named: CaVerifier, before: x509.Certificate) -> None:
+        super().__init__(before)
+        self._named = named
+
+    def __call__(self, offer: CaOffer, /) -> x509.Certificate:
+        return self._named(offer)
 
 
 def _already_done(
@@ -68,7 +101,9 @@ def resume(
         options: how to wait and how to get there; how to speak is in `stored`.
         signer_key_path: where the key that signed the request is now, if it was moved.
     """
-    options = {**options, **stored.options, "ra_certificates": stored.ra_certificates}
+    named = ra_certificates(options)
+    agents = stored.ra_certificates if named is None else named
+    options = {**options, **stored.options, "ra_certificates": agents}
     passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
     swap.finish(stored.destination.certificate)
     if is_done(stored):
@@ -91,8 +126,11 @@ def resume(
         p12_password=read_p12_password(out, options["p12_password_file"]) if stored.p12 else None,
         options=options,
     )
-    # Who was trusted when the request was sent, and nobody else.
-    trust = PinnedCertificate(stored.anchor)
+    trust = (
+        _Anew(read_trust(out, options), stored.anchor)
+        if has_trust(options)
+        else _AsBefore(stored.anchor)
+    )
     with open_client(out, stored.pending.url, options, trust=trust) as client:
         result = client.poll(stored.pending, signer_key, challenge=errand.challenge)
         code = settle(out, client, errand, result)

@@ -24,6 +24,11 @@ from scepkit.values import field, frozen
 _CLOCK_HINT = (
     "set the clock if it is wrong; if it is right, the CA's operator has to renew the certificate"
 )
+#: What may have happened where an answer is another CA's.
+ROLLED_OVER = (
+    "the CA has changed its key since its certificate was fetched (then Client.refresh() fetches "
+    "it again; the command line does so each time, and needs the new certificate's fingerprint)"
+)
 
 
 @frozen
@@ -77,11 +82,18 @@ class CaCertificates:
     notes: tuple[str, ...]
     # The CAs with the ways up from them, so that no signature among them is checked again.
     _links: tuple[Link, ...] = field(repr=False)
+    # Other CAs that the caller vouches for: no part in a conversation, but what they issued counts.
+    _others: tuple[Link, ...] = field(repr=False, default=())
 
     @property
     def authorities(self) -> tuple[x509.Certificate, ...]:
         """The CA certificates among `certificates`: those that may issue and sign CRLs."""
         return tuple(link.certificate for link in self._links)
+
+    @property
+    def crl_authorities(self) -> tuple[x509.Certificate, ...]:
+        """`authorities`, and the other CAs that the caller pinned: those whose CRLs count."""
+        return tuple(link.certificate for link in (*self._links, *self._others))
 
     @property
     def issues(self) -> bool:
@@ -114,6 +126,7 @@ def authenticate(
     now: datetime,
     *,
     ra_certificates: Sequence[x509.Certificate] | None = None,
+    others: Sequence[x509.Certificate] = (),
 ) -> CaCertificates:
     """Keep of an offer what the anchor stands for, and say what each certificate is for.
 
@@ -127,6 +140,9 @@ def authenticate(
     :param ra_certificates: the RA certificates, known to the caller from somewhere safe: those of
         them that are offered are the only RAs, whoever issued them.  With none in it, there is no
         RA.  None: by the rule above.
+    :param others: certificates that the caller vouches for as well, such as that of the CA's last
+        generation.  They play no part in a conversation, and nothing is encrypted to them; but
+        certificates and CRLs that the CAs among them have issued are the CA's too.
     :raises TrustError: the anchor is not a certificate, has nothing to do with the offer or cannot
         be used; a certificate that is needed is out of date; or there is none to encrypt to.
     """
@@ -167,6 +183,11 @@ def authenticate(
         ignored=_ignored(offered, trusted, faults),
         notes=tuple(notes_on(top, recipient, in_date, certain)),
         _links=tuple(cas),
+        _others=tuple(
+            link
+            for link in (anchor_link(Facts(one)) for one in others if one not in trusted)
+            if link.may_issue and not link.facts.problem and not link.out_of_date(now)
+        ),
     )
 
 
@@ -239,23 +260,24 @@ def _issuers(
             f"{len(extra)} certificates came beside {title(certificate)}, expected at most "
             f"{MAX_CERTIFICATES}"
         )
-    links = ca._links
     beside = [Facts(item) for item in dict.fromkeys(extra) if item != certificate]
-    if beside:
-        links = tuple(grow(links, beside, now)[0].values())
-    found = []
-    for link in links:
-        if link.may_issue and link.facts.subject == child.issuer:
-            if fault := hang_fault(child, link):
-                reason = fault
-            else:
-                found.append(link)
-    if not found:
+    found: list[Link] = []
+    for start in (ca._links, ca._others):
+        for link in grow(start, beside, now)[0].values() if beside else start:
+            if link.may_issue and link.facts.subject == child.issuer:
+                if fault := hang_fault(child, link):
+                    reason = fault
+                else:
+                    found.append(link)
+        if found:
+            break
+    else:
         raise TrustError(
             f"{title(certificate)} was not issued by the CA that is trusted here "
             f"({title(ca.ca)}): {reason}",
             fingerprints=(fingerprint(certificate),),
-            hint="somebody else may have answered in the CA's place; nothing was stored",
+            hint=f"nothing was stored; either {ROLLED_OVER}, or somebody else has answered in its "
+            "place",
         )
     found.sort(key=lambda link: link.depth)
     return found

@@ -40,7 +40,7 @@ def read_crl(
     if not crls:
         raise DecodeError("the CA says SUCCESS, but its reply has no CRL")
     loaded = [_load(der) for der in crls]
-    keys = [one for one in ca.authorities if view_of(one).subject == issuer]
+    keys = [one for one in ca.crl_authorities if view_of(one).subject == issuer]
     entitled = [one for one in keys if _may_sign(one)]
     good = [crl for crl in loaded if any(_signed_by(crl, one) for one in entitled)]
     if not good:

@@ -154,7 +154,8 @@ class PinnedCertificate:
     """Vouches for certificates that the caller has had from somewhere safe (RFC 8894 section 2.2).
 
     :param certificates: the CA's certificate, or one above it (a root that the server need not
-        offer), or several when the CA is about to change.  An RA's certificate alone is too
+        offer), or several when the CA is about to change: one of them is the anchor, and what the
+        other CAs among them have issued counts too.  An RA's certificate alone is too
         little to enrol with: nothing that stands above it is believed.
     :raises InputError: there is none, or one is something else.
     """

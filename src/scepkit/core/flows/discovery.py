@@ -6,6 +6,7 @@ not vouched for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -53,17 +54,22 @@ def learn_ca(
     preferences: Preferences,
     now: datetime,
     previous: KnownCa | None = None,
+    *,
+    others: Sequence[x509.Certificate] = (),
 ) -> Flow[KnownCa]:
     """GetCACert, the caller's verifier, GetCACaps.
 
     :param previous: what was known before a refresh; a CA that suddenly offers less is refused,
         also one without the RSA key that requests were encrypted to.
+    :param others: further certificates that the caller vouches for (`authenticate`).
     """
     offer = yield from fetch_offer(endpoint, profile)
     anchor = yield VerifyCa(offer)
     if not isinstance(anchor, x509.Certificate):
         raise TrustError("the CA verifier vouched for no certificate")
-    certificates = authenticate(offer, anchor, now, ra_certificates=preferences.ra_certificates)
+    certificates = authenticate(
+        offer, anchor, now, ra_certificates=preferences.ra_certificates, others=others
+    )
     capabilities = yield from get_capabilities(endpoint, profile)
     _check_capabilities(capabilities, preferences, previous)
     recipient = view_of(certificates.recipient)

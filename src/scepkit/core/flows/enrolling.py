@@ -110,15 +110,11 @@ def _expect_issuer(ca: KnownCa) -> None:
 def poll(
     ca: KnownCa, pending: Pending, requester: Requester, now: datetime, *, challenge: str | None
 ) -> Flow[EnrolmentResult]:
-    """CertPoll: ask once how the request stands (RFC 8894 section 4.4)."""
-    anchor = Digest.SHA256.of(view_of(ca.certificates.anchor).der)
-    if anchor != pending.ca_fingerprint:
-        raise TrustError(
-            f"the enrolment was sent to the CA with SHA-256 {pending.ca_fingerprint.hex()}, the "
-            f"CA trusted now has {anchor.hex()}",
-            fingerprints=(anchor.hex(),),
-            hint="poll with the same CA certificate or fingerprint as the enrolment",
-        )
+    """CertPoll: ask once how the request stands (RFC 8894 section 4.4).
+
+    The CA need not have the certificate that was trusted when the request was sent: it may have
+    changed its key meanwhile, and the caller's verifier has vouched for the one it has now.
+    """
     data = CertPoll(ca.issuer_name, pending.subject)
     reply, response = yield from ask(
         ca, data, requester, as_password(challenge), pending.transaction_id, now
@@ -212,6 +208,12 @@ def _issued(
     if not same_name(mine.subject, requested):
         warnings += (
             f"the certificate's subject is {title(certificate)!r}, which is not what was requested",
+        )
+    anchor = Digest.SHA256.of(view_of(ca.certificates.anchor).der)
+    if anchor != pending.ca_fingerprint:
+        then = pending.ca_fingerprint.hex()
+        warnings += (
+            f"the request was sent to the CA with SHA-256 {then}, the one now has {anchor.hex()}",
         )
     if fault is not None:
         warnings += (f"a certificate that came with it was left out: {fault}",)

@@ -110,7 +110,7 @@ def _issuer_name(ca: KnownCa, wanted: bytes | None) -> bytes:
     """The issuer to ask for, written as its certificate has it."""
     if wanted is None:
         return ca.issuer_name
-    subjects = [view_of(one).subject for one in ca.certificates.authorities]
+    subjects = [view_of(one).subject for one in ca.certificates.crl_authorities]
     return next((subject for subject in subjects if same_name(subject, wanted)), wanted)
 
 

@@ -100,7 +100,7 @@ _CERT_REP = str(int(MessageType.CERT_REP))
 _STRANGER_HINT = (
     "replies may be signed by the certificates of the CA and its RA that GetCACert offers "
     "(`scepkit ca` shows which count); an RA that does not say it is one is named in "
-    "ra_certificates (--ra-cert)"
+    "ra_certificates (--ra-cert), and after a rollover Client.refresh() fetches the new ones"
 )
 
 
