@@ -178,6 +178,9 @@ def trust_of_chain(
 ) -> CaVerifier | None:
     """Trust in the CAs above one's own certificate, where the options name none.
 
+    A next-ca.pem beside the chain is what those CAs have vouched for; who can write it can write
+    the chain too.
+
     Args:
         out: where to say it.
         beside: what else is in the certificate's file.
@@ -189,6 +192,9 @@ def trust_of_chain(
     known = list(beside)
     if chain is not None and os.path.exists(chain):
         known += read_certificates(chain)
+        following = os.path.join(os.path.dirname(chain), "next-ca.pem")
+        if os.path.exists(following):
+            known += read_certificates(following)
     cas = [certificate for certificate in known if is_ca(certificate)]
     if not cas:
         return None

@@ -88,7 +88,7 @@ def renew(out: Output, /, url: str, **options: Any) -> int:  # fmt: skip
     the command is run again.
 
     Without a trust option, the CA certificates in chain.pem, or after the certificate in its file,
-    are trusted.
+    are trusted, and those in next-ca.pem beside chain.pem (`scepkit next-ca`).
     """
     if options["same_key"] and options["key_type"] is not None:
         raise click.UsageError("--same-key and --key-type exclude each other")

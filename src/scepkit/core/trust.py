@@ -195,7 +195,8 @@ class PinnedCertificate:
             "no certificate offered is a pinned one or was issued by one "
             f"({'; '.join(title(pin) for pin in self.certificates[:_NAMED_IN_TEXT])})",
             hint="compare with the CA's operator: either the CA has a new certificate, to be "
-            "pinned from a safe source, or somebody else answers in its place",
+            "pinned from a safe source (--ca-fingerprint, --ca-cert, or next-ca.pem beside "
+            "chain.pem), or somebody else answers in its place",
         )
 
 
