@@ -10,7 +10,9 @@ import pytest
 
 from scepkit.ca import CertificateProfile
 from scepkit.conformance.challenges import Static
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class
+from scepkit.conformance.telling import told_by_types
 from scepkit.conformance.verdicts import Kind
 from scepkit.testing import Policy, TestCa
 from tests.conformance.broken import ca_with
@@ -19,11 +21,12 @@ from tests.conformance.fault_table import DECIDING, READING, REPLY, WRAPPING
 from tests.conformance.late_faults import LATE
 from tests.conformance.outside_faults import OUTSIDE
 from tests.conformance.running import checks, results_of, session_for, told
+from tests.conformance.telling_faults import TELLING, Discreet
 
 #: On a busy machine hundreds of requests take their time.
 pytestmark = pytest.mark.timeout(180)
 
-ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE]
+ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE, *TELLING]
 
 
 @dataclass
@@ -90,6 +93,32 @@ def test_a_server_that_lets_people_decide_has_no_fault() -> None:
         report = results_of(session, checks("T8*", "T9*", "T52", "T53", "T20"))
     assert {one.check.id for one in report.results if one.kind is Kind.PASS} >= {"T86", "T91"}
     assert not told(one for one in report.results if one.check.id != "T83")
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_a_server_that_answers_all_contents_alike_tells_nothing(manual: bool) -> None:
+    ca = ca_with(desk=Discreet, policy=Policy(manual=manual, profile=CertificateProfile()))
+    with (
+        ca.serve() as url,
+        session_for(url, challenges=Static("secret"), allow_issue=True) as session,
+    ):
+        session.discover()
+        assert told_by_types(Probe(session, seconds=60)) is None
+
+
+@pytest.mark.parametrize("fault", TELLING, ids=lambda fault: fault.what)
+def test_answers_that_tell_are_shown_side_by_side_for_their_messagetypes_only(fault: Fault) -> None:
+    ca = fault.make()
+    with (
+        ca.serve() as url,
+        session_for(url, challenges=Static("secret"), allow_issue=True) as session,
+    ):
+        session.discover()
+        verdict = told_by_types(Probe(session, seconds=60))
+    assert verdict is not None
+    named = verdict.text.partition(":")[0].split(", ")
+    lines = [line.partition(": ")[0] for line in verdict.details]
+    assert sorted(lines) == sorted(named * 2), verdict
 
 
 def test_every_test_that_counts_has_a_fault_that_it_catches() -> None:

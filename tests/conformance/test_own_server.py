@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from scepkit.conformance.answers import Answer
+from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Need
+from scepkit.conformance.telling import told_by_types
 from scepkit.conformance.verdicts import Kind
 from tests.conformance.own_server import Minted, own_server
 from tests.conformance.running import checks, results_of, session_for, told
@@ -42,6 +45,7 @@ def test_our_server_has_no_fault(mode: str, tmp_path: Path) -> None:
             intrusive=True,
         ) as session:
             report = results_of(session, wanted)
+            assert told_by_types(Probe(session, seconds=60)) is None
     assert not told(report.results)
     assert report.exit_code == 0
     skipped = {one.check.id for one in report.results if one.kind is Kind.SKIPPED}
@@ -78,6 +82,10 @@ def test_requests_wait_for_a_person_at_our_server(tmp_path: Path) -> None:
         ) as session,
     ):
         report = results_of(session, checks("T20", "T52", "T8[6-9]", "T90", "T91"))
+        first = session.shared["baseline"]
+        assert isinstance(first, Answer)
+        assert first.pending
+        assert told_by_types(Probe(session, seconds=60)) is None
     assert not told(report.results)
     passed = {one.check.id for one in report.results if one.kind is Kind.PASS}
     assert passed == {"T20", "T52", "T86", "T87", "T88", "T89", "T91"}

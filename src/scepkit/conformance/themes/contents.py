@@ -10,7 +10,6 @@ import secrets
 from scepkit.conformance import cmsparts
 from scepkit.conformance.judging import (
     BAD_ALG,
-    BAD_CERT_ID,
     BAD_MESSAGE_CHECK,
     BAD_REQUEST,
     must_refuse,
@@ -109,12 +108,16 @@ def password_bombs(probe: Probe) -> Verdict:
     Class.MUST,
     "a message is refused whose content does not fit its messageType",
     section="RFC 8894 3.2, 3.2.2",
-    remedy="decide by messageType what the content has to be, and answer badRequest (2) when it is "
-    "something else",
+    remedy="decide by messageType what the content has to be, and refuse all else as you refuse "
+    "what cannot be decrypted (T72)",
     needs=RSA,
 )
 def misfits(probe: Probe) -> Verdict:
-    """A CSR as CertPoll, names as PKCSReq, garbage as GetCert."""
+    """A CSR as CertPoll, names as PKCSReq, garbage as GetCert.
+
+    Any FAILURE will do: badRequest would say that the content could be decrypted, and so make a
+    padding oracle of whoever answers it (A2, T72).
+    """
     ca = view_of(probe.ca.ca)
     requester = probe.requester()
     names = asn1.element(asn1.SEQUENCE, ca.subject, ca.subject)
@@ -126,7 +129,5 @@ def misfits(probe: Probe) -> Verdict:
     parts = []
     for what, (kind, data) in variants.items():
         answer = probe.enrol(requester, message_type=kind, data=data, what=what)
-        # A CertPoll for a transaction that does not exist may as well be badCertId.
-        verdict = must_refuse(answer, with_=(BAD_REQUEST, BAD_CERT_ID, BAD_MESSAGE_CHECK))
-        parts.append((what, verdict))
+        parts.append((what, must_refuse(answer)))
     return together(parts)

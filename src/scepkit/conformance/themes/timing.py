@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scepkit.conformance import cmsparts
-from scepkit.conformance.answers import Answer
 from scepkit.conformance.cmsparts import Sealing
 from scepkit.conformance.messages import Message
 from scepkit.conformance.probe import Probe
@@ -27,8 +26,8 @@ from scepkit.conformance.statistics import (
     spread,
     threshold,
 )
+from scepkit.conformance.telling import look, told_by_types
 from scepkit.conformance.verdicts import Verdict, failed, inconclusive, passed
-from scepkit.core.http import body_excerpt
 
 ALL = {Need.ISSUE, Need.RSA, Need.INTRUSIVE}
 _SECONDS = 1800.0
@@ -109,13 +108,16 @@ def _key_makers(probe: Probe) -> Makers:
     "what is wrong with the encrypted content cannot be seen from the refusal, nor from its time",
     section="RFC 8894 7.4; RFC 3218",
     remedy="answer every request that cannot be read alike: same status, failInfo, text and "
-    "length, after the same work; and refuse who signs somebody else's envelope",
+    "length, after the same work; under each messageType take content of another one, and garbage, "
+    "for unreadable too: PKCSReq and RenewalReq with badMessageCheck (1) without a text, CertPoll "
+    "by transactionID and signer alone, GetCert and GetCRL as if there were no such certificate; "
+    "and refuse who signs somebody else's envelope",
     needs=ALL,
     seconds=_SECONDS,
 )
 def content_oracle(probe: Probe) -> Verdict:
-    """Padding, blocks, IV (A2)."""
-    return _oracle(probe, _content_makers(probe))
+    """Each messageType with contents of several kinds; padding, blocks, IV (A2)."""
+    return told_by_types(probe) or _oracle(probe, _content_makers(probe))
 
 
 @check(
@@ -138,20 +140,11 @@ def _oracle(probe: Probe, makers: Makers) -> Verdict:
     for make in makers.values():
         if (answer := probe.send(make())).success:
             return failed(f"{answer.message.what}: SUCCESS")
-    looks = {what: _look(probe.send(make())) for what, make in makers.items()}
+    looks = {what: look(probe.send(make())) for what, make in makers.items()}
     if len(set(looks.values())) > 1:
         lines = [f"{what}: {look}" for what, look in looks.items()]
         return failed("the refusals differ, so that they tell what was wrong", *lines)
     return _timed(probe, makers)
-
-
-def _look(answer: Answer) -> str:
-    """What anybody sees of a refusal, but for what is different each time."""
-    reply = answer.reply
-    if reply is None:
-        excerpt = body_excerpt(answer.exchange.body)
-        return f"HTTP {answer.http_status}, {len(answer.exchange.body)} bytes {excerpt!r}"
-    return f"{answer.said}, {len(reply.message.signers)} signer"
 
 
 def _timed(probe: Probe, makers: Makers) -> Verdict:
