@@ -376,3 +376,11 @@ def test_a_wrong_key_purpose_is_an_input_error(text: str) -> None:
 def test_a_wrong_oid_is_an_input_error(text: str) -> None:
     with pytest.raises(InputError):
         parse_oid(text)
+
+
+@pytest.mark.parametrize("text", ["CN=" + "a" * 3000, "O" * 3000, "CN=x" + "\\" + "y" * 3000])
+def test_error_about_a_long_subject_is_not_long(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_subject(text)
+    assert "..." in str(caught.value)
+    assert len(str(caught.value)) < 300

@@ -272,7 +272,8 @@ def _refusal(rejected: Rejected, errand: Errand) -> Refused:
     known = rejected.fail_info if isinstance(rejected.fail_info, FailInfo) else None
     return Refused(
         f"the CA refused the request: {rejected.reason}",
-        hint=_HINTS[known] if known is not None else "",
+        # The CA's own words are nearer to the truth than a guess.
+        hint=_HINTS[known] if known is not None and not rejected.fail_info_text.strip() else "",
         evidence={
             "failInfo": fail_info_name(rejected.fail_info),
             "failInfoText": rejected.fail_info_text,

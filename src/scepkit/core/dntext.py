@@ -15,6 +15,14 @@ _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
 # RFC 4514 section 2.4; blanks, # and = may be escaped anywhere (section 3).
 _ESCAPABLE = frozenset(' #=,+"\\<>;/')
 
+#: Most characters of a name that an error repeats: enough to find it again.
+_SHOWN = 100
+
+
+def shown(text: str) -> str:
+    """A text that was typed, quoted for an error and not longer than a person wants to read."""
+    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
+
 
 @frozen
 class Piece:
@@ -69,12 +77,13 @@ def _split(text: str, separator: str, *, quotes: bool) -> list[list[str]]:
                 parts.append([])
         elif quotes and not quoted and char == ";":
             raise InputError(
-                f"the subject {text!r} has a ';'; separate its parts by commas, or write '\\;' for "
+                f"the subject {shown(text)} has a ';'; separate its parts by commas, or write "
+                "'\\;' for "
                 "a semicolon in a value"
             )
         at += 1
     if quoted:
-        raise InputError(f"the subject {text!r} has a double quote without a second one")
+        raise InputError(f"the subject {shown(text)} has a double quote without a second one")
     parts[-1].append(text[start:])
     return parts
 
@@ -83,7 +92,9 @@ def _type_and_value(piece: str, separator: str) -> tuple[str, str]:
     type_, equals, value = piece.partition("=")
     if not equals or not type_.strip(" "):
         where = (
-            f"{piece.strip(' ')!r} is" if piece.strip(" ") else "there is an empty piece that is"
+            f"{shown(piece.strip(' '))} is"
+            if piece.strip(" ")
+            else "there is an empty piece that is"
         )
         raise InputError(
             f"in the subject, {where} not of the form NAME=value",
@@ -101,7 +112,7 @@ def _slash_piece(piece: str) -> Piece:
         if char == "\\":
             char = next(chars, "")
             if not char:
-                raise InputError(f"in the subject, {piece!r} ends in a backslash")
+                raise InputError(f"in the subject, {shown(piece)} ends in a backslash")
         value.append(char)
     return Piece(piece, type_, "".join(value))
 
@@ -116,7 +127,8 @@ def _rfc4514_piece(piece: str) -> Piece:
         return Piece(text, type_, _unescape(_unquote(raw, text), text))
     if '"' in raw.replace('\\"', ""):
         raise InputError(
-            f"in the subject, {text!r} has a double quote inside its value; write '\\\"' for it"
+            f"in the subject, {shown(text)} has a double quote inside its value; write '\\\"' for "
+            "it"
         )
     return Piece(text, type_, _unescape(_without_trailing_blanks(raw), text))
 
@@ -126,7 +138,8 @@ def _hex_string(raw: str, text: str) -> bytes:
         return bytes.fromhex(raw[1:])
     except ValueError as exc:
         raise InputError(
-            f"in the subject, {text!r} has a '#' without hexadecimal digits; write '\\#' for a "
+            f"in the subject, {shown(text)} has a '#' without hexadecimal digits; write '\\#' for "
+            "a "
             "value that begins with '#'"
         ) from exc
 
@@ -137,9 +150,9 @@ def _unquote(raw: str, text: str) -> str:
     while raw[end : end + 1] not in ('"', ""):
         end += 2 if raw[end] == "\\" else 1
     if end >= len(raw):
-        raise InputError(f"in the subject, {text!r} has a double quote without a second one")
+        raise InputError(f"in the subject, {shown(text)} has a double quote without a second one")
     if raw[end + 1 :].strip(" "):
-        raise InputError(f"in the subject, {text!r} goes on behind its second double quote")
+        raise InputError(f"in the subject, {shown(text)} goes on behind its second double quote")
     return raw[1:end]
 
 
@@ -169,10 +182,11 @@ def _unescape(raw: str, text: str) -> str:
             at += 2
         else:
             raise InputError(
-                f"in the subject, {text!r} has a backslash before {raw[at + 1 : at + 2]!r}; write "
+                f"in the subject, {shown(text)} has a backslash before {raw[at + 1 : at + 2]!r}; "
+                "write "
                 "'\\\\' for a backslash"
             )
     try:
         return value.decode()
     except UnicodeDecodeError as exc:
-        raise InputError(f"in the subject, {text!r} has escapes that are not UTF-8") from exc
+        raise InputError(f"in the subject, {shown(text)} has escapes that are not UTF-8") from exc

@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from scepkit.core import asn1, dntext
+from scepkit.core.dntext import shown
 from scepkit.core.sentnames import COMMON_NAME_BYTES, COUNTRIES, encode_rdns, read_name
 from scepkit.core.strings import text_value
 from scepkit.errors import DecodeError, InputError
@@ -96,7 +97,7 @@ def format_subject(name: x509.Name) -> str:
 def _rdn(pieces: list[dntext.Piece]) -> x509.RelativeDistinguishedName:
     attributes = [_attribute(piece) for piece in pieces]
     if len(set(attributes)) != len(attributes):
-        raise InputError(f"the subject has {pieces[0].text!r} twice in one multi-valued part")
+        raise InputError(f"the subject has {shown(pieces[0].text)} twice in one multi-valued part")
     return x509.RelativeDistinguishedName(attributes)
 
 
@@ -106,7 +107,7 @@ def _attribute(piece: dntext.Piece) -> x509.NameAttribute[str | bytes]:
         return _encoded_attribute(oid, piece.value, piece.text)
     problem = _value_problem(oid, piece.value)
     if problem:
-        raise InputError(f"in the subject, {piece.text!r} {problem}")
+        raise InputError(f"in the subject, {shown(piece.text)} {problem}")
     return x509.NameAttribute(oid, piece.value)
 
 
@@ -118,7 +119,8 @@ def _attribute_oid(piece: dntext.Piece) -> ObjectIdentifier:
     if _DOTTED.fullmatch(word):
         return parse_oid(word)
     raise InputError(
-        f"in the subject, {piece.text!r} begins with {piece.type!r}, which is not the name of an "
+        f"in the subject, {shown(piece.text)} begins with {shown(piece.type)}, which is not the "
+        "name of an "
         "attribute",
         hint="known names: "
         + ", ".join(words[0] for words in _ATTRIBUTES.values())
@@ -157,10 +159,12 @@ def _encoded_attribute(
         asn1.only(der)
         text_value(der, "value")
     except (asn1.NotDerError, DecodeError) as exc:
-        raise InputError(f"in the subject, {text!r} is not the DER of a string: {exc}") from exc
+        raise InputError(
+            f"in the subject, {shown(text)} is not the DER of a string: {exc}"
+        ) from exc
     name = read_name(encode_rdns([[(asn1.oid_der(oid.dotted_string), der)]]))
     if name is None:
-        raise InputError(f"in the subject, {text!r} is not a value this attribute can have")
+        raise InputError(f"in the subject, {shown(text)} is not a value this attribute can have")
     return next(iter(name))
 
 
@@ -187,15 +191,16 @@ def parse_san(text: str) -> x509.GeneralName:
     value = value.strip()
     if not colon or reader is None:
         raise InputError(
-            f"the alternative name {text!r} does not say what it is; expected one of "
+            f"the alternative name {shown(text)} does not say what it is; expected one of "
             + ", ".join(f"{word}:" for word in _SAN_READERS),
             hint=f"for a host name write dns:{text.strip()}" if not colon else "",
         )
     if not value:
-        raise InputError(f"the alternative name {text!r} has nothing behind its colon")
+        raise InputError(f"the alternative name {shown(text)} has nothing behind its colon")
     if found := _CONTROL.search(value):
         raise InputError(
-            f"the alternative name {text!r} holds the control character U+{ord(found.group()):04X}"
+            f"the alternative name {shown(text)} holds the control character "
+            f"U+{ord(found.group()):04X}"
         )
     return reader(value)
 
@@ -205,7 +210,8 @@ def _dns(value: str) -> x509.GeneralName:
     labels = value.removeprefix("*.").split(".")
     if len(value) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):
         raise InputError(
-            f"{value!r} is not a DNS name: expected labels of 1 to 63 letters, digits and hyphens "
+            f"{shown(value)} is not a DNS name: expected labels of 1 to 63 letters, digits and "
+            "hyphens "
             "with dots between them, 253 characters at most"
         )
     return x509.DNSName(value)
@@ -223,10 +229,10 @@ def _ip(value: str) -> x509.GeneralName:
         address = ipaddress.ip_address(value)
     except ValueError as exc:
         raise InputError(
-            f"{value!r} is not an IP address; expected one like 192.0.2.1 or 2001:db8::1"
+            f"{shown(value)} is not an IP address; expected one like 192.0.2.1 or 2001:db8::1"
         ) from exc
     if "%" in value:
-        raise InputError(f"{value!r} has a zone, which a certificate cannot hold")
+        raise InputError(f"{shown(value)} has a zone, which a certificate cannot hold")
     return x509.IPAddress(address)
 
 
@@ -234,7 +240,9 @@ def _email(value: str) -> x509.GeneralName:
     _require_ascii(value, "e-mail address")
     local, at, domain = value.rpartition("@")
     if not (local and at and domain) or " " in value or "@" in local:
-        raise InputError(f"{value!r} is not an e-mail address; expected one like a@example.com")
+        raise InputError(
+            f"{shown(value)} is not an e-mail address; expected one like a@example.com"
+        )
     return x509.RFC822Name(value)
 
 
@@ -242,7 +250,8 @@ def _uri(value: str) -> x509.GeneralName:
     _require_ascii(value, "URI", "percent-encode it")
     if not _SCHEME.match(value) or " " in value:
         raise InputError(
-            f"{value!r} is not an absolute URI; expected a scheme and a colon first and no blanks"
+            f"{shown(value)} is not an absolute URI; expected a scheme and a colon first and no "
+            "blanks"
         )
     return x509.UniformResourceIdentifier(value)
 
@@ -250,7 +259,8 @@ def _uri(value: str) -> x509.GeneralName:
 def _require_ascii(value: str, what: str, hint: str = "") -> None:
     if not value.isascii():
         raise InputError(
-            f"the {what} {value!r} has characters that are not ASCII, which a certificate cannot "
+            f"the {what} {shown(value)} has characters that are not ASCII, which a certificate "
+            "cannot "
             "hold there",
             hint=hint,
         )
@@ -278,7 +288,7 @@ def _othername(value: str) -> x509.GeneralName:
             der = _hex_der(content)
         case _:
             raise InputError(
-                f"the othername {value!r} has no value; expected OID;UTF8:text or OID;DER:hex"
+                f"the othername {shown(value)} has no value; expected OID;UTF8:text or OID;DER:hex"
             )
     return x509.OtherName(parse_oid(oid), der)
 
@@ -287,7 +297,7 @@ def _utf8_string(text: str) -> bytes:
     try:
         return asn1.element(_UTF8_STRING, text.encode())
     except UnicodeEncodeError as exc:
-        raise InputError(f"{text!r} is not valid Unicode") from exc
+        raise InputError(f"{shown(text)} is not valid Unicode") from exc
 
 
 def _hex_der(text: str) -> bytes:
@@ -296,7 +306,7 @@ def _hex_der(text: str) -> bytes:
         asn1.only(der)
     except ValueError as exc:
         raise InputError(
-            f"{text!r} is not exactly one element of DER written in hexadecimal"
+            f"{shown(text)} is not exactly one element of DER written in hexadecimal"
         ) from exc
     return der
 
@@ -353,7 +363,8 @@ def parse_eku(text: str) -> x509.ObjectIdentifier:
     if _DOTTED.fullmatch(word):
         return parse_oid(word)
     raise InputError(
-        f"there is no extended key usage {text!r}; expected one of {', '.join(_PURPOSES)}, or a "
+        f"there is no extended key usage {shown(text)}; expected one of {', '.join(_PURPOSES)}, "
+        "or a "
         "dotted OID"
     )
 
@@ -367,5 +378,6 @@ def parse_oid(text: str) -> x509.ObjectIdentifier:
         return ObjectIdentifier(text.strip())
     except ValueError as exc:
         raise InputError(
-            f"{text!r} is not an object identifier; expected numbers with dots, such as 1.3.6.1"
+            f"{shown(text)} is not an object identifier; expected numbers with dots, such as "
+            "1.3.6.1"
         ) from exc

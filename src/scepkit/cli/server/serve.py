@@ -47,6 +47,6 @@ def serve(out: Output, /, config: str, bind: str | None, workers: int | None) ->
         raise NotSupportedError(
             f"the server needs libraries that are not installed: {error}",
             operation="serve",
-            hint="pip install 'scepkit[server]'",
+            hint="pip install 'scepkit[server]', or in a checkout pip install '.[server]'",
         ) from error
     return run(Path(config).absolute(), environ)
