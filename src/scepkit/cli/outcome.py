@@ -18,7 +18,7 @@ from scepkit.cli.failures import ExitCode, Refused, fail_info_name
 from scepkit.cli.output import Output, fields
 from scepkit.core.enrolment import EnrolmentResult, Issued, Pending, Rejected
 from scepkit.core.trust import fingerprint
-from scepkit.errors import FailInfo, TransportError
+from scepkit.errors import FailInfo, ScepError, TransportError
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -127,6 +127,20 @@ def settle(out: Output, client: Client, errand: Errand, result: EnrolmentResult)
             raise _refusal(result, errand)
 
 
+def _anchors(client: Client, errand: Errand, pending: Pending) -> tuple[x509.Certificate, ...]:
+    """Who is trusted now, and who was when this request was sent: either may issue for it."""
+    from scepkit.cli.pending_file import read_pending
+
+    now = client.get_ca_certificates(pending.profile).anchor
+    if not os.path.exists(errand.pending_path):
+        return (now,)
+    with contextlib.suppress(ScepError):
+        stored = read_pending(errand.pending_path)
+        if stored.pending.transaction_id == pending.transaction_id:
+            return tuple(dict.fromkeys((now, *stored.anchors)))
+    return (now,)
+
+
 def _install(errand: Errand, issued: Issued) -> None:
     """Put everything in its place.
 
@@ -161,7 +175,7 @@ def _save(client: Client, errand: Errand, pending: Pending, *, answered: bool) -
         destination=errand.destination,
         signer_key=errand.signer_key_path,
         p12=errand.p12,
-        anchor=client.get_ca_certificates(pending.profile).anchor,
+        anchors=_anchors(client, errand, pending),
         ra_certificates=read_preferences(errand.options).ra_certificates,
         options=errand.options,
         answered=answered,

@@ -13,7 +13,7 @@ from typing import Any
 
 from cryptography import x509
 
-from scepkit.cli.describe import pem
+from scepkit.cli.describe import pem, pem_bundle
 from scepkit.cli.destination import Destination
 from scepkit.cli.failures import Unfit
 from scepkit.cli.passwords import read_input
@@ -40,7 +40,7 @@ class PendingFile:
         destination: where the key is and the certificate will go.
         signer_key: the file with the key that signed the request and has to sign the polls.
         p12: the PKCS #12 file that is wanted too, or None.
-        anchor: the CA certificate that was trusted when the CA was last asked.
+        anchors: the CA certificates that were trusted when the CA was asked, the last one first.
         ra_certificates: the RA certificates that were named then, perhaps none; None when nothing
             was said.
         options: protocol options of then.
@@ -52,7 +52,7 @@ class PendingFile:
     destination: Destination
     signer_key: str
     p12: str | None
-    anchor: x509.Certificate
+    anchors: tuple[x509.Certificate, ...]
     ra_certificates: tuple[x509.Certificate, ...] | None
     options: Mapping[str, Any]
     answered: bool
@@ -78,7 +78,7 @@ def write_pending(path: str, stored: PendingFile) -> None:
         "signerKey": _relative(stored.signer_key, place),
         "p12": _relative(stored.p12, place),
         "replaces": stored.replaces,
-        "anchor": pem(stored.anchor),
+        "anchor": pem_bundle(stored.anchors).decode(),
         "raCertificates": None if agents is None else [pem(agent) for agent in agents],
         "options": {name: stored.options.get(name) for name in _REPEATED},
     }
@@ -110,7 +110,7 @@ def read_pending(path: str) -> PendingFile:
             ),
             signer_key=_absolute(extra["signerKey"], place),
             p12=_absolute(extra["p12"], place) if extra["p12"] else None,
-            anchor=_certificate(extra["anchor"]),
+            anchors=tuple(x509.load_pem_x509_certificates(extra["anchor"].encode())),
             ra_certificates=None if agents is None else tuple(map(_certificate, agents)),
             options=_options(extra["options"]),
             answered=extra["answered"] is True,

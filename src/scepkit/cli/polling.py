@@ -63,8 +63,8 @@ class _AsBefore(PinnedCertificate):
 class _Anew(PinnedCertificate):
     """Trust in whom the options name; what the CA trusted before has issued counts as well."""
 
-    def __init__(self, named: CaVerifier, before: x509.Certificate) -> None:
-        super().__init__(before)
+    def __init__(self, named: CaVerifier, *before: x509.Certificate) -> None:
+        super().__init__(*before)
         self._named = named
 
     def __call__(self, offer: CaOffer, /) -> x509.Certificate:
@@ -127,9 +127,9 @@ def resume(
         options=options,
     )
     trust = (
-        _Anew(read_trust(out, options), stored.anchor)
+        _Anew(read_trust(out, options), *stored.anchors)
         if has_trust(options)
-        else _AsBefore(stored.anchor)
+        else _AsBefore(*stored.anchors)
     )
     with open_client(out, stored.pending.url, options, trust=trust) as client:
         result = client.poll(stored.pending, signer_key, challenge=errand.challenge)
