@@ -33,18 +33,18 @@ class Operator:
     office: Office
 
     def mint(
-        self, subject: str = "", sans: Sequence[str] = (), ttl: timedelta | None = None
+        self, subject: str = "", sans: Sequence[str] = (), age: timedelta = timedelta()
     ) -> str:
-        """A one-time challenge."""
+        """A one-time challenge; it is good for an hour, of which `age` is over."""
         (minted,) = admin.mint_challenges(
             self.office.store,
             self.office.settings,
             "default",
             subject=subject,
             san=sans,
-            ttl=ttl,
+            ttl=timedelta(hours=1),
             actor="test",
-            now=datetime.now(UTC),
+            now=datetime.now(UTC) - age,
         )
         return minted.secret
 
