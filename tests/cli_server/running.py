@@ -21,8 +21,8 @@ from pathlib import Path
 _SERVING = re.compile(r"serving address=(\S+)")
 #: Seconds for anything that a server does.
 PATIENCE = 30.0
-#: Seconds after which every job has had its turn.
-_JOBS = 3.5
+#: Seconds after which every job has had its turn: what looks for changes, then what they cause.
+_JOBS = 8.0
 
 
 class RunningServer:

@@ -20,7 +20,7 @@ from scepkit.testing.http_faults import Answer
 from tests.cli_server.running import RunningServer
 
 #: How long the server needs for what it does by itself: CRLs, approved requests, a rollover.
-_A_MOMENT = 4.0
+_A_MOMENT = 8.0
 
 
 def made_ca(directory: Path) -> Path | None:
