@@ -10,7 +10,9 @@ and one that is back is used by the next call.
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -61,6 +63,10 @@ _DURABLE = """
 _NOTHING: Parameters = {}
 
 _AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+# Seconds, at most, before each further try.  Who lost a deadlock and comes back at once may take
+# its first lock before the other is awake, and both stand crosswise again: chance parts them.
+_PAUSES = (0.01, 0.04, 0.16)
 
 
 @cache
@@ -240,12 +246,14 @@ class PostgresDriver:
         return self.write(of_one_moment)
 
     def _run(self, function: Callable[[Tx], T], *, commit: bool) -> T:
-        """Run a function, once more when the first try failed for a reason that is gone now."""
+        """Run a function, again while a try fails for a reason that is gone a moment later."""
         try:
-            try:
-                return self._once(function, commit=commit)
-            except _NotCommitted:
-                return self._once(function, commit=commit)
+            for pause in _PAUSES:
+                try:
+                    return self._once(function, commit=commit)
+                except _NotCommitted:
+                    time.sleep(random.uniform(0, pause))  # noqa: S311  # nothing secret
+            return self._once(function, commit=commit)
         except _NotCommitted as undone:
             raise _told(undone.problem) from undone.problem
         except psycopg.Error as problem:
