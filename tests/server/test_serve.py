@@ -24,7 +24,7 @@ CONFIG = """
 [server]
 bind = "127.0.0.1:0"
 workers = 2
-stop_timeout = "5s"
+stop_timeout = "30s"
 {server}
 [log]
 level = "{level}"
@@ -234,13 +234,10 @@ def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
         thread = threading.Thread(target=wait_for_ever)
         thread.start()
         time.sleep(0.5)
-        started = time.monotonic()
         server.signal(signal.SIGTERM)
         server.said(" stopping")
-        time.sleep(0.5)
-        server.signal(signal.SIGTERM)  # a second time: at once
+        server.signal(signal.SIGTERM)  # a second time: at once, and not after stop_timeout
         assert server.process.wait(20) == 0
-        assert time.monotonic() - started < 4
         thread.join(10)
 
 
@@ -462,7 +459,7 @@ def test_a_process_that_dies_in_a_reload_follows_the_others(tmp_path: Path) -> N
             while server.count(" reloaded") <= number or len(server.pids("worker-1")) < number + 2:
                 assert time.monotonic() < deadline, server.lines
                 time.sleep(0.01)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 20
         while {server.caps() for _ in range(20)} != {"level info"}:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -522,7 +519,7 @@ def test_the_numbers_are_those_of_all_workers_and_never_go_back(tmp_path: Path) 
         return int(found[0]) if found else 0
 
     def settles_at(number: int) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while min(asked() for _ in range(6)) != number:
             assert time.monotonic() < deadline, asked()
             time.sleep(0.1)
