@@ -37,6 +37,8 @@ class Script:
             case "pid":
                 return text(str(os.getpid()))
             case "sleep":
+                with (self.settings.directory / "asleep").open("a") as file:
+                    file.write("z")
                 time.sleep(float(rest))
                 return text("slept")
             case "die":

@@ -86,6 +86,14 @@ class Server:
     def caps(self) -> str:
         return self.request("GET", "/scep?operation=GetCACaps")
 
+    def asleep(self, number: int) -> None:
+        """Wait until so many requests are under way that sleep."""
+        deadline = time.monotonic() + 20
+        file = self.directory / "asleep"
+        while not file.exists() or file.stat().st_size < number:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
@@ -198,16 +206,17 @@ def test_a_stop_finishes_what_is_under_way_and_refuses_what_is_new(tmp_path: Pat
         port = server.port
         answers: list[str] = []
         threads = [
-            threading.Thread(target=lambda: answers.append(server.ask("sleep 2"))) for _ in range(6)
+            threading.Thread(target=lambda: answers.append(server.ask("sleep 5"))) for _ in range(6)
         ]
         for thread in threads:
             thread.start()
-        time.sleep(0.5)
+        server.asleep(6)
         server.signal(signal.SIGTERM)
         server.said(" stopping")
-        time.sleep(0.2)
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=5)
+            while not answers:
+                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+        assert answers == []  # they are still under way
         for thread in threads:
             thread.join()
         assert answers == ["slept"] * 6
@@ -233,7 +242,7 @@ def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
         server.said(" serving ")
         thread = threading.Thread(target=wait_for_ever)
         thread.start()
-        time.sleep(0.5)
+        server.asleep(1)
         server.signal(signal.SIGTERM)
         server.said(" stopping")
         server.signal(signal.SIGTERM)  # a second time: at once, and not after stop_timeout
