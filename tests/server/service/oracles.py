@@ -1,7 +1,8 @@
 """Requests that cannot be read, by cause; and how their answers compare (attacks A2 and A3).
 
-An attacker who catches a request can send its envelope again with its ciphertexts changed.  From
-the answers he must not learn whether an RSA padding, a CBC padding or what came out was good.
+An attacker who catches a request can send its envelope again with its ciphertexts changed, under
+any messageType.  From the answers he must not learn whether an RSA padding, a CBC padding or what
+came out was good.
 """
 
 from __future__ import annotations
@@ -27,14 +28,29 @@ from tests.server.service.odd_requests import enveloped, sent
 from tests.server.service.test_roles import token_ra
 from tests.server.service.world import Device, Message, World
 
-#: What the last lines of the table are called.
+#: What is timed: messageTypes, and a CertPoll for what the asker was issued, which is a SUCCESS.
+OWN = "CertPoll of one's own"
+TYPES = {
+    "PKCSReq": "19",
+    "RenewalReq": "17",
+    "CertPoll": "20",
+    OWN: "20",
+    "GetCert": "21",
+    "GetCRL": "22",
+}
+#: What the last lines of a table are called.
 SPREAD = "spread of the lower quartiles, ms"
 OPERATION = "one RSA-2048 private operation, ms"
 
 
-def causes(device: Device) -> dict[str, Callable[[], Message]]:
-    """For each cause a maker of messages, which are alike but for what is inside."""
+def causes(device: Device, kind: str = "PKCSReq") -> dict[str, Callable[[], Message]]:
+    """For each cause a maker of messages, which are alike but for what is inside.
+
+    :param kind: of `TYPES`.
+    """
+    message_type = TYPES[kind]
     csr = device.csr("a-challenge-that-nobody-may-learn")
+    transaction_id = "own" if kind == OWN else "transaction-1"
     public = device.world.recipient.public_key()
     assert isinstance(public, rsa.RSAPublicKey)
     numbers, size = public.public_numbers(), public.key_size // 8
@@ -43,7 +59,8 @@ def causes(device: Device) -> dict[str, Callable[[], Message]]:
 
     def message(**parts: bytes) -> Message:
         given: dict[str, Any] = {"key": key, "iv": iv, **parts}
-        return sent(device, enveloped(device, csr, **given))
+        content = enveloped(device, csr, **given)
+        return sent(device, content, message_type=message_type, transaction_id=transaction_id)
 
     def changed(at: int) -> bytes:
         return good[:at] + bytes((good[at] ^ (os.urandom(1)[0] | 1),)) + good[at + 1 :]
@@ -56,9 +73,7 @@ def causes(device: Device) -> dict[str, Callable[[], Message]]:
         value = pow(int.from_bytes(block, "big"), numbers.e, numbers.n)
         return value.to_bytes(size, "big")
 
-    broken = bytearray(csr)
-    broken[-3] ^= 1
-    return {
+    found = {
         "padding of the content": lambda: message(ciphertext=changed(len(good) - 17)),
         "last block": lambda: message(ciphertext=changed(len(good) - 1)),
         "block in the middle": lambda: message(ciphertext=changed(len(good) // 2)),
@@ -76,9 +91,41 @@ def causes(device: Device) -> dict[str, Callable[[], Message]]:
         "content that is no request": lambda: message(
             ciphertext=w.aes_cbc(key, iv, os.urandom(len(csr)))
         ),
-        "a request with a broken signature": lambda: message(
-            ciphertext=w.aes_cbc(key, iv, bytes(broken))
-        ),
+    }
+    readable = {
+        name: lambda plain=plain: message(ciphertext=w.aes_cbc(key, iv, plain))
+        for name, plain in _readable(device, kind, csr).items()
+    }
+    return {**found, **readable}
+
+
+def _readable(device: Device, kind: str, csr: bytes) -> dict[str, bytes]:
+    """What can be decrypted and leads to the same answer all the same, as long as a request."""
+    broken = bytearray(csr)
+    broken[-3] ^= 1
+    if kind in {"PKCSReq", "RenewalReq"}:
+        return {"a request with a broken signature": bytes(broken)}
+    # 3 octets of each header: these have more than 255 octets.
+    long = w.seq(w.tlv(0x30, w.octets(bytes(len(csr) - 60))))
+    name = pki.name("Another CA").public_bytes()
+    if kind == "GetCert":
+        issuer = device.world.issuer
+        return {
+            "a number of another CA": w.seq(name, w.integer(1 << 100)),
+            "a long name of another CA": w.seq(long, w.integer(1 << 100)),
+            "a number that nobody has": w.seq(issuer, w.integer(1 << 100)),
+            "data of a PKCSReq": csr,
+        }
+    if kind == "GetCRL":
+        return {
+            "a number of another CA": w.seq(name, w.integer(1 << 100)),
+            "a long name of another CA": w.seq(long, w.integer(1 << 100)),
+            "data of a PKCSReq": csr,
+        }
+    return {
+        "names": w.seq(name, name),
+        "long names": w.seq(name, long),
+        "data of a PKCSReq": csr,
     }
 
 
@@ -111,12 +158,23 @@ class Sample:
         return worst
 
 
-def sample(world: World, rounds: int, *, clock: Callable[[], float] = perf_counter) -> Sample:
+def sample(
+    world: World,
+    rounds: int,
+    *,
+    kind: str = "PKCSReq",
+    clock: Callable[[], float] = perf_counter,
+) -> Sample:
     """Time the answers, the causes in a new order each time, as what comes last is slower.
+
+    So whatever else the machine does hits all causes alike.
 
     :param clock: `perf_counter` for what an attacker sees, `thread_time` for the work alone.
     """
-    makers = causes(world.device())
+    device = world.device()
+    if kind == OWN:
+        world.ask(device.enrol(world.mint(), transaction_id="own"))
+    makers = causes(device, kind)
     times: dict[str, list[float]] = {cause: [] for cause in makers}
     for make in makers.values():
         world.post(make().body)
