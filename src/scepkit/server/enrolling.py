@@ -29,7 +29,7 @@ from scepkit.server.naming import Names, names_of
 from scepkit.server.opening import Opened
 from scepkit.server.roles import Generation
 from scepkit.server.standing import as_it_stands, finished
-from scepkit.server.verdicts import Allow, Deny, EnrolRequest, Hold, Seen
+from scepkit.server.verdicts import Allow, Deny, EnrolRequest, Hold, Seen, same_key
 from scepkit.store import Rollback, certificates, challenges, claims, operations
 from scepkit.store.certificates import Reservation, Reserved
 from scepkit.store.claims import Claim, Claimed, Known, TransactionIdInUse
@@ -144,6 +144,9 @@ def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
     deployment, name = case.desk.deployment, case.profile.name
     mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
     candidates = auth_renewal.generations_named(deployment.authorities, case.request.signer)
+    # Who signs a caught request anew gets no answer that was for its owner (A1, A22), least of all
+    # one encrypted with the challengePassword, at which he could guess (A13).
+    may_repeat = same_key(case.request.signer, csr)
 
     def look(tx: Tx) -> tuple[Seen, bytes]:
         renews = None
@@ -151,7 +154,7 @@ def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
             renews = auth_renewal.find_renewed(tx, candidates, case.request.signer)
         challenge = None if mac is None else challenges.find(tx, mac)
         key = keeping.op_key(name, csr, mac, renews)
-        operation = operations.by_key(tx, name, key)
+        operation = operations.by_key(tx, name, key) if may_repeat or renews else None
         if operation is not None and _is_over(case, operation, challenge):
             operation = None
         return Seen(operation, challenge, mac, renews), key

@@ -225,6 +225,28 @@ def test_t63_a_thief_with_a_certificate_of_another_ca_gets_nothing_either(
     nothing_issued(world)
 
 
+@pytest.mark.parametrize("message_type", ["19", "17"])
+@pytest.mark.parametrize("key", ["rsa3072", "ec256-a"])
+@pytest.mark.parametrize("transaction_id", ["transaction-1", "another"])
+@pytest.mark.parametrize("auth", [CHALLENGED, replace(CHALLENGED, approve_all=True, manual=True)])
+def test_t63_a_thief_gets_no_answer_that_was_for_the_victim(
+    lite: Store, auth: Authorisers, transaction_id: str, key: str, message_type: str
+) -> None:
+    """Least of all one encrypted with the victim's challengePassword, as for an EC key."""
+    world = World.made(lite, auth)
+    victim = world.device()
+    captured = enveloped(victim, victim.csr(world.mint()))
+    first = world.ask(sent(victim, captured))
+    thief = sent(
+        world.device(key=key), captured, transaction_id=transaction_id, message_type=message_type
+    )
+    refusal = BAD_REQUEST if message_type == "19" else BAD_CHECK
+    assert rejected(world, thief) == (200, refusal)
+    poll = world.device(key=key).poll(transaction_id=transaction_id)
+    assert rejected(world, poll) == (200, FailInfo.BAD_CERT_ID)
+    assert world.ask(sent(victim, captured)) == first
+
+
 def test_t64_one_signer_and_each_attribute_once(world: World) -> None:
     device = world.device()
     who, other = identity_of(device), pki.self_signed("other", "rsa3072")
