@@ -29,7 +29,7 @@ from scepkit.core.certificates import view_of
 from scepkit.core.csr import build_csr
 from scepkit.core.enrolment import self_signed_requester
 from scepkit.core.envelope import DecryptionKey
-from scepkit.core.messages import PkcsReq, Protection, Success
+from scepkit.core.messages import Failure, PkcsReq, Protection, Success
 from scepkit.errors import ScepError
 
 _EXPONENT = 65537
@@ -154,8 +154,10 @@ def _serial_number(signer: bytes, sent: Enrolment, reply: bytes) -> int | str:
         )
     except ScepError as error:
         return f"{type(error).__name__}: {error}"
+    if isinstance(answer, Failure):
+        return f"FAILURE {getattr(answer.fail_info, 'name', answer.fail_info)}"
     if not isinstance(answer, Success):
-        return f"{answer}"
+        return type(answer).__name__
     for der in answer.certificates:
         certificate = x509.load_der_x509_certificate(der)
         if certificate.public_key() == key.public_key():

@@ -84,6 +84,11 @@ class PostgresServer:
     def url(self, database: str) -> str:
         return f"postgresql://{USER}@/{database}?host={self.folder}"
 
+    @property
+    def pid(self) -> int:
+        """The first of its processes; the others are its children."""
+        return int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])
+
     def new_database(self) -> str:
         """Make a database; returns its name."""
         self._databases += 1

@@ -1,0 +1,158 @@
+"""The servers that are measured: ours with each of its databases, and Debian's scepserver.
+
+Each is new, with an RSA-2048 CA and nothing issued.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from tests.interop import micromdm
+from tests.store.postgres_server import PostgresServer
+
+KINDS = ("sqlite", "postgresql", "scepserver")
+_SERVING = re.compile(r"serving address=(\S+)")
+_FREE = '\n[profile.default.rate_limit]\nper_address = "1000000/s"\naddress_burst = 1000000\n'
+#: Seconds until a server must have started, or must have ended.
+_PATIENCE = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs.
+
+    Attributes:
+        pid: of its first process; the others are below it.
+        database: the first process of a database of its own, or 0.
+        inside: how a command gets where it is reached.
+    """
+
+    pid: int
+    database: int
+    url: str
+    certificate: x509.Certificate
+    challenges: Callable[[int], list[str]]
+    inside: Callable[[list[str]], list[str]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A server that can be started."""
+
+    kind: str
+    workers: int = 0
+
+    @property
+    def name(self) -> str:
+        """How it is called in tables."""
+        if self.kind == "scepserver":
+            return "scepserver (Debian)"
+        database = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.kind]
+        return f"scepkit, {database}, {self.workers}"
+
+
+def kinds(named: Sequence[str], workers: Sequence[int]) -> list[Kind]:
+    """Each server that is named, ours with each number of workers."""
+    return [
+        Kind(one, number) for one in named for number in (workers if one != "scepserver" else [0])
+    ]
+
+
+@contextmanager
+def running(one: Kind, place: Path | None) -> Iterator[Server]:
+    """A server with an RSA-2048 CA, with nothing in it.
+
+    :param place: where its folder is made; PostgreSQL has its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="scepkit-bench-", dir=place) as made:
+        folder = Path(made)
+        match one.kind:
+            case "scepserver":
+                with micromdm.scepserver(folder) as peer:
+                    yield Server(
+                        peer.namespace.pid,
+                        0,
+                        peer.url,
+                        peer.ca_certificate,
+                        lambda count: [micromdm.CHALLENGE] * count,
+                        lambda command: peer.namespace.command(*command),
+                    )
+            case "sqlite":
+                with _ours(folder, one.workers) as server:
+                    yield server
+            case _:
+                postgres = PostgresServer(fsync=True)
+                try:
+                    url = postgres.url("postgres")
+                    with _ours(folder, one.workers, postgres.pid, "--database", url) as server:
+                        yield server
+                finally:
+                    postgres.remove()
+
+
+@contextmanager
+def _ours(folder: Path, workers: int, database: int = 0, *options: str) -> Iterator[Server]:
+    """scepkit's server: challenges once only, its policy, audit trail and durability as always."""
+    (folder / "passphrase").write_text("benchmark")
+    scepkit = [sys.executable, "-m", "scepkit"]
+    home = folder / "ca"
+    subprocess.run(
+        [*scepkit, "init", str(home), "--passphrase-file", str(folder / "passphrase"), *options],
+        check=True,
+        capture_output=True,
+    )
+    config = home / "scepkit.toml"
+    config.write_text(config.read_text() + _FREE)
+
+    def challenges(count: int) -> list[str]:
+        made: list[str] = []
+        while len(made) < count:
+            command = [*scepkit, "challenge", "new", "--config", str(config), "--quiet"]
+            command += ["--count", str(min(10_000, count - len(made)))]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            made += done.stdout.split()
+        return made
+
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*scepkit, "serve", "--config", str(config), "--bind", "127.0.0.1:0",
+             "--workers", str(workers)],
+            stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        yield Server(
+            process.pid,
+            database,
+            f"http://{_address(log, process)}/scep",
+            x509.load_pem_x509_certificate((home / "keys" / "main.pem").read_bytes()),
+            challenges,
+            list,
+        )
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _address(log: Path, process: subprocess.Popen[bytes]) -> str:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := _SERVING.search(log.read_text()):
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError(f"the server did not start:\n{log.read_text()}")
