@@ -180,7 +180,6 @@ def examples(number: int) -> settings:
     """So many examples, however slow the machine is."""
     return settings(
         max_examples=number * _THOROUGHNESS,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
 

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     pkcs12,
 )
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scepkit import keys
@@ -499,7 +499,6 @@ def test_any_bytes_are_loaded_or_an_error_of_ours(data: bytes) -> None:
             load(data)
 
 
-@settings(deadline=None)  # a damaged number of rounds for a password takes its time
 @given(
     st.sampled_from(_SAMPLES),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=3),

@@ -68,7 +68,7 @@ def assert_refused_alike(make: Callable[[], bytes], with_: DecryptionKey | Passw
 
 @pytest.mark.parametrize("cipher", MODERN)
 @pytest.mark.parametrize("transport", KeyTransport)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(content=st.binary(max_size=100))
 def test_content_for_a_key_is_read_back(
     cipher: Cipher, transport: KeyTransport, content: bytes
@@ -78,7 +78,7 @@ def test_content_for_a_key_is_read_back(
 
 
 @pytest.mark.parametrize("cipher", MODERN)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(content=st.binary(max_size=100), secret=st.binary(max_size=80))
 def test_content_for_a_password_is_read_back(cipher: Cipher, content: bytes, secret: bytes) -> None:
     data = envelope.encrypt(content, Password(secret), cipher)

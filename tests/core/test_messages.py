@@ -245,7 +245,7 @@ def test_keys_in_tokens_do_everything() -> None:
 
 
 @given(st.binary(min_size=1, max_size=64))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_nonce_of_1_to_64_bytes_is_copied(nonce: bytes) -> None:
     # Q23: old Apple clients send 8.
     asked = request(sender_nonce=nonce, requester=EC_DEVICE)
@@ -254,7 +254,7 @@ def test_nonce_of_1_to_64_bytes_is_copied(nonce: bytes) -> None:
 
 
 @given(IDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_transaction_id_of_any_text_is_copied(transaction_id: str) -> None:
     asked = request(transaction_id=transaction_id, requester=EC_DEVICE)
     assert asked.transaction_id == transaction_id

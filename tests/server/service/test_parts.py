@@ -280,7 +280,7 @@ def test_t96_any_bytes_are_answered(world: World, body: bytes) -> None:
 
 
 @given(place=st.integers(0, 10**6), flip=st.none() | st.integers(1, 255))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_t97_a_damaged_message_is_answered_and_issues_nothing(
     world: World, place: int, flip: int | None
 ) -> None:
@@ -295,7 +295,7 @@ def test_t97_a_damaged_message_is_answered_and_issues_nothing(
 
 
 @given(content=st.binary(max_size=200), number=st.sampled_from(["17", "19", "20", "21", "22"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_message_data_is_answered(world: World, content: bytes, number: str) -> None:
     device = world.device()
     message = sent(device, enveloped(device, content), message_type=number)
@@ -303,7 +303,7 @@ def test_any_message_data_is_answered(world: World, content: bytes, number: str)
 
 
 @given(text=st.sampled_from(["../../../tmp/x", "' OR 1=1 --", "<script>"]) | st.text(max_size=80))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_t100_any_transaction_id_is_opaque(world: World, text: str) -> None:
     def change(attributes: dict[str, bytes]) -> None:
         value = w.tlv(0x0C, text.encode("utf-8", "surrogatepass"))
