@@ -27,6 +27,7 @@ from scepkit.core.csr import (
     renewal_csr,
     self_signed_certificate,
 )
+from scepkit.core.messages import MessageType, decode_data
 from scepkit.core.names import parse_subject
 from scepkit.errors import AlgorithmError, DecodeError, InputError, ScepError, SignatureError
 from tests import ber_writer, odd_certificates, pki
@@ -326,6 +327,15 @@ def test_ber_is_read(seed: int) -> None:
     read = read_csr(ber_writer.ber(ber_writer.parse(encoded), random.Random(seed)))
     assert read.challenge == "secret"
     assert read.subject == parse_subject("CN=x,O=y")
+
+
+def test_of_ber_that_was_encrypted_250_elements_are_looked_at() -> None:
+    """Reading more would take milliseconds, and tell a server's good padding from bad (A2)."""
+    for message_type in (None, MessageType.CERT_POLL, MessageType.GET_CERT, MessageType.GET_CRL):
+        for elements, text in ((249, "this is not a "), (250, "too many elements")):
+            content = b"\x30\x80" + b"\x05\x00" * elements + b"\x00\x00"
+            with pytest.raises(DecodeError, match=text):
+                decode_data(message_type, content) if message_type else read_csr(content)
 
 
 def test_an_underscore_in_a_printable_string_is_read() -> None:

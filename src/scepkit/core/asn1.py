@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TypeAlias, TypeVar, TypeVarTuple
 
+from scepkit.core.ber import MAX_ELEMENTS as MAX_BER_ELEMENTS
 from scepkit.core.ber import to_der
 from scepkit.errors import DecodeError
 
@@ -171,6 +172,11 @@ ISSUER_AND_SUBJECT = (
 # ------------------------------------------------------------------ reading
 
 
+#: Of BER that was encrypted: a request has some 60.  A server tries to read what it has decrypted,
+#: and the time that takes must not tell that the padding was good (A2): tens of thousands of tiny
+#: elements would take milliseconds, random bytes take microseconds.
+MAX_ENCRYPTED_ELEMENTS = 250
+
 #: Identifier octets that are whole: neither a mark of BER nor the first of a high tag number.
 _TAGS = frozenset(octet for octet in range(1, 0x100) if octet & 0x1F != 0x1F)
 
@@ -179,14 +185,22 @@ class NotDerError(ValueError):
     """The bytes are not DER, or not what was declared; `read_with` makes a `DecodeError` of it."""
 
 
-def read(layout: Layout, data: bytes, what: str, *, tag: int = SEQUENCE) -> list[bytes]:
+def read(
+    layout: Layout,
+    data: bytes,
+    what: str,
+    *,
+    tag: int = SEQUENCE,
+    max_elements: int = MAX_BER_ELEMENTS,
+) -> list[bytes]:
     """The fields of a structure that somebody sent, in DER or BER.
 
     :param tag: that of the structure itself.
+    :param max_elements: as of `read_with`.
     :return: as many elements as `layout` has entries; b"" for an absent one.
     :raises DecodeError: `data` is something else; `what` names the thing in the message.
     """
-    return read_with(fields, data, what, layout, tag=tag)
+    return read_with(fields, data, what, layout, tag=tag, max_elements=max_elements)
 
 
 def read_with(
@@ -195,19 +209,21 @@ def read_with(
     what: str,
     *arguments: *Arguments,
     tag: int = SEQUENCE,
+    max_elements: int = MAX_BER_ELEMENTS,
 ) -> T:
     """What `parse` makes of an element that somebody sent, in DER or, by way of DER, in BER.
 
     :param parse: raises `NotDerError` if the element is not what it should be.
     :param arguments: given to `parse` after the element.
     :param tag: that of the element.
+    :param max_elements: how many elements of BER are looked at.
     :raises DecodeError: `data` is not that either way; `what` names the thing in the message.
     """
     try:
         return parse(only(data, tag), *arguments)
     except NotDerError:
         pass
-    normalised = to_der(data)
+    normalised = to_der(data, max_elements=max_elements)
     try:
         return parse(only(normalised, tag), *arguments)
     except NotDerError as exc:

@@ -248,14 +248,15 @@ def read_csr(data: bytes) -> ParsedCsr:
 
     What is tolerated beyond RFC 2986: any string type in challengePassword (Q19), characters that a
     string type does not allow, absent attributes, unsorted sets, any version, Microsoft's OID for
-    requested extensions.  The signature is not checked: see `ParsedCsr.check_signature`.
+    requested extensions.  BER may have up to 250 elements.  The signature is not checked: see
+    `ParsedCsr.check_signature`.
 
     :raises DecodeError: it is not a certification request, or an attribute in it is malformed or
         there twice.
     :raises AlgorithmError: the public key is malformed or of a kind that is not supported.
     """
     der, info, algorithm, signature, subject, spki, attributes = asn1.read_with(
-        _request_parts, _der_of(data), _REQUEST
+        _request_parts, _der_of(data), _REQUEST, max_elements=asn1.MAX_ENCRYPTED_ELEMENTS
     )
     if signature[:1] != b"\x00":
         raise DecodeError(f"the signature of the {_REQUEST} is not whole bytes")

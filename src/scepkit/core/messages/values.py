@@ -139,13 +139,20 @@ def decode_data(message_type: MessageType, content: bytes) -> MessageData:
             return RenewalReq(content)
         case MessageType.CERT_POLL:
             what = "IssuerAndSubject (CertPoll)"
-            issuer, subject = asn1.read(asn1.ISSUER_AND_SUBJECT, content, what)
+            issuer, subject = asn1.read(
+                asn1.ISSUER_AND_SUBJECT, content, what, max_elements=asn1.MAX_ENCRYPTED_ELEMENTS
+            )
             if issuer[0] != asn1.SEQUENCE or subject[0] != asn1.SEQUENCE:
                 raise DecodeError("the IssuerAndSubject of the CertPoll does not hold two Names")
             return CertPoll(issuer, subject)
         case MessageType.GET_CERT | MessageType.GET_CRL:
             what = f"IssuerAndSerialNumber ({message_type.rfc_name})"
-            issuer, serial = asn1.read(asn1.ISSUER_AND_SERIAL_NUMBER, content, what)
+            issuer, serial = asn1.read(
+                asn1.ISSUER_AND_SERIAL_NUMBER,
+                content,
+                what,
+                max_elements=asn1.MAX_ENCRYPTED_ELEMENTS,
+            )
             if issuer[0] != asn1.SEQUENCE:
                 raise DecodeError(f"the issuer in the {message_type.rfc_name} is not a Name")
             kind = GetCert if message_type is MessageType.GET_CERT else GetCrl
