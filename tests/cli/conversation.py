@@ -17,7 +17,7 @@ from scepkit.core.messages import Failure
 from scepkit.errors import FailInfo
 from scepkit.keys import private_key_pem
 from scepkit.testing import TestCa
-from scepkit.testing.credentials import kept_key
+from scepkit.testing.credentials import Credentials, kept_key
 from tests import pki
 from tests.servers import tls_server
 
@@ -45,6 +45,7 @@ class Conversation:
         self._directory = directory
         self._stack = stack
         self.ca: TestCa | None = None
+        self._former: Credentials | None = None
 
     def start(self, words: dict[str, str]) -> dict[str, str]:
         """Start a CA; write its root to ca.pem, and its key (of RSA) to ca.key."""
@@ -108,8 +109,12 @@ class Conversation:
                 case "stage-next":
                     ca.stage_next_ca()
                 case "activate-next":
+                    self._former = ca._desk.credentials
                     ca.activate_next_ca()
                     (self._directory / value).write_bytes(ca.root.public_bytes(Encoding.PEM))
+                case "former-ca-answers":
+                    assert self._former is not None
+                    ca._desk.credentials = self._former
                 case "make-csr":
                     key = pki.key("rsa2048-b")
                     csr = build_csr(key, "CN=ready-made", challenge="secret")

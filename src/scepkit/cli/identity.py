@@ -178,9 +178,6 @@ def trust_of_chain(
 ) -> CaVerifier | None:
     """Trust in the CAs above one's own certificate, where the options name none.
 
-    A next-ca.pem beside the chain is what those CAs have vouched for; who can write it can write
-    the chain too.
-
     Args:
         out: where to say it.
         beside: what else is in the certificate's file.
@@ -191,15 +188,25 @@ def trust_of_chain(
 
     known = list(beside)
     if chain is not None and os.path.exists(chain):
-        known += read_certificates(chain)
-        following = os.path.join(os.path.dirname(chain), "next-ca.pem")
-        if os.path.exists(following):
-            known += read_certificates(following)
+        known += [*read_certificates(chain), *next_ca_beside(chain)]
     cas = [certificate for certificate in known if is_ca(certificate)]
     if not cas:
         return None
     out.step("trusting the CA certificates of the present chain")
     return PinnedCertificate(*cas)
+
+
+def next_ca_beside(chain: str | None) -> tuple[x509.Certificate, ...]:
+    """The CAs in next-ca.pem beside the chain: those that follow, if they were fetched in time.
+
+    The CAs in the chain have vouched for them; who can write this file can write the chain too.
+    """
+    from scepkit.cli.describe import is_ca
+
+    beside = os.path.join(os.path.dirname(chain or ""), "next-ca.pem")
+    if chain is None or not os.path.exists(beside):
+        return ()
+    return tuple(certificate for certificate in read_certificates(beside) if is_ca(certificate))
 
 
 def chain_beside(certificate: str) -> str | None:

@@ -9,7 +9,7 @@ from scepkit.cli import swap
 from scepkit.cli.connect import Options, has_trust, open_client, ra_certificates, read_trust
 from scepkit.cli.destination import alone_in
 from scepkit.cli.failures import ExitCode, Unfit
-from scepkit.cli.identity import KeyPassword, read_p12_password
+from scepkit.cli.identity import KeyPassword, next_ca_beside, read_p12_password
 from scepkit.cli.outcome import Errand, settle
 from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import Challenge, only_one_from_stdin
@@ -46,7 +46,7 @@ def _nothing_waits(path: str) -> Unfit:
 
 
 class _AsBefore(PinnedCertificate):
-    """Trust in who was trusted when the request was sent, and in nobody else."""
+    """Trust in who was trusted when the CA was asked last, and in who is to follow."""
 
     def __call__(self, offer: CaOffer, /) -> x509.Certificate:
         try:
@@ -60,8 +60,11 @@ class _AsBefore(PinnedCertificate):
             raise
 
 
-class _Anew(PinnedCertificate):
-    """Trust in whom the options name; what the CA trusted before has issued counts as well."""
+class _Succession(PinnedCertificate):
+    """Trust in whom another verifier vouches for, to speak with; what those before issued counts.
+
+    Those before do not answer any more: they may have been replaced because a key was lost.
+    """
 
     def __init__(self, named: CaVerifier, *before: x509.Certificate) -> None:
         super().__init__(*before)
@@ -69,6 +72,13 @@ class _Anew(PinnedCertificate):
 
     def __call__(self, offer: CaOffer, /) -> x509.Certificate:
         return self._named(offer)
+
+
+def _named(out: Output, stored: PendingFile, options: Options) -> CaVerifier:
+    """Trust in whom the options name, else in whom the file names and in who is to follow."""
+    if has_trust(options):
+        return read_trust(out, options)
+    return _AsBefore(stored.anchors[0], *next_ca_beside(stored.destination.chain))
 
 
 def _already_done(
@@ -126,11 +136,7 @@ def resume(
         p12_password=read_p12_password(out, options["p12_password_file"]) if stored.p12 else None,
         options=options,
     )
-    trust = (
-        _Anew(read_trust(out, options), *stored.anchors)
-        if has_trust(options)
-        else _AsBefore(*stored.anchors)
-    )
+    trust = _Succession(_named(out, stored, options), *stored.anchors)
     with open_client(out, stored.pending.url, options, trust=trust) as client:
         result = client.poll(stored.pending, signer_key, challenge=errand.challenge)
         code = settle(out, client, errand, result)
