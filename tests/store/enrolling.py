@@ -198,3 +198,8 @@ _BROKEN_PROMISES = """
 def broken_promises(store: Store) -> list[str]:
     """What is half there of the transactions above, in words."""
     return [words for (words,) in store.read(lambda tx: tx.all(_BROKEN_PROMISES))]
+
+
+def states(tx: Tx) -> dict[str, int]:
+    """How many certificates are in each state."""
+    return dict(tx.all("SELECT state, count(*) FROM certificate GROUP BY state"))

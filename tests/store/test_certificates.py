@@ -243,31 +243,6 @@ def test_expiring_certificates_come_in_order_and_in_pages(store: Store) -> None:
     assert page((second[-1].not_after, second[-1].id)) == []
 
 
-def test_certificates_are_found_by_the_start_of_their_subject(store: Store) -> None:
-    ca = a_ca(store)
-    subjects = ["CN=Router1,O=A", "CN=router10", "cn=ROUTER2", "CN=printer", "CN=router1,O=a"]
-    for n, subject in enumerate(subjects):
-        a_certificate(store, ca, f"a{n}", subject=subject)
-
-    def page(prefix: str, after: tuple[str, int] | None = None) -> list[Certificate]:
-        return store.read(lambda tx: certificates.by_subject(tx, prefix, after=after, limit=2))
-
-    first = page("CN=ROUTER")
-    assert [one.subject for one in first] == ["CN=Router1,O=A", "CN=router1,O=a"]
-    second = page("CN=ROUTER", (first[-1].subject, first[-1].id))
-    assert [one.subject for one in second] == ["CN=router10", "cn=ROUTER2"]
-    assert page("CN=ROUTER", (second[-1].subject, second[-1].id)) == []
-    assert [one.subject for one in page("CN=PRINTER")] == ["CN=printer"]
-    assert page("CN=%") == []
-
-
-def test_subject_in_another_script_is_found_by_its_start(store: Store) -> None:
-    ca = a_ca(store)
-    a_certificate(store, ca, "a1", subject="CN=Été 東京")
-    assert store.read(lambda tx: certificates.by_subject(tx, "cn=Été 東"))
-    assert not store.read(lambda tx: certificates.by_subject(tx, "cn=été"))
-
-
 def test_certificates_are_searched_newest_first(store: Store) -> None:
     ca, other = a_ca(store), a_ca(store, "other")
     a_certificate(store, ca, "a1")
@@ -318,13 +293,3 @@ def test_all_certificates_can_be_exported(store: Store) -> None:
     rows = store.snapshot(lambda tx: list(certificates.every(tx)))
     assert [one.id for one in rows] == numbers
     assert rows[0].der == b"der a0"
-
-
-def test_certificates_are_counted_by_state(store: Store) -> None:
-    ca, number = a_ca(store), claimed(store, a_claim())
-    assert store.read(certificates.counts) == {}
-    reserve(store, a_reservation(ca, "01", operation_id=number))
-    for n in range(3):
-        a_certificate(store, ca, f"a{n}")
-    revoke(store, ca.id, "a0")
-    assert store.read(certificates.counts) == {"reserved": 1, "issued": 2, "revoked": 1}

@@ -38,6 +38,7 @@ from tests.store.enrolling import (
     first_transaction,
     operation,
     second_transaction,
+    states,
 )
 from tests.store.processes import begun, pipe
 
@@ -122,7 +123,7 @@ def test_enrolment_killed_at_any_statement_is_finished_by_a_retry(
             assert store.write(lambda tx: operations.take_over(tx, number, later, HOUR))
         second_transaction(store, number, b"der")
     assert broken_promises(store) == []
-    assert store.read(certificates.counts) == {"issued": 1}
+    assert store.read(states) == {"issued": 1}
     assert store.read(outbox.backlog).waiting == 1
     challenge = store.read(lambda tx: challenges.find(tx, digest("secret")))
     assert challenge is not None

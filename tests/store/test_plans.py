@@ -121,7 +121,6 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "revoke": lambda tx: certificates.revoke(tx, 1, "1f", reason=1, actor="a", now=NOW),
     "revoked certificates": lambda tx: certificates.revoked(tx, 1, not_after_from=NOW),
     "expiring certificates": lambda tx: certificates.expiring(tx, since=NOW, before=NOW + DAY),
-    "certificates by subject": lambda tx: certificates.by_subject(tx, "CN=router"),
     "page of a search": lambda tx: certificates.search(tx, text="a", before=9, after=1),
     "page of a search for requests": lambda tx: operations.search(tx, text="a", before=9, after=1),
     "page of revoked certificates": lambda tx: certificates.search(tx, state="revoked"),

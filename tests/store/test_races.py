@@ -44,6 +44,7 @@ from tests.store.enrolling import (
     digest,
     operation,
     pending,
+    states,
 )
 from tests.store.processes import at_once
 
@@ -215,7 +216,7 @@ def test_one_of_many_devices_enrols_with_a_challenge(url: str, store: Store) -> 
     a_challenge(store)
     outcomes = Counter(everywhere(url, enrol))
     assert outcomes == {"issued": 1, "denied": PROCESSES * THREADS - 1}
-    assert store.read(certificates.counts) == {"reserved": 1}
+    assert store.read(states) == {"reserved": 1}
     assert len(store.read(operations.search)) == 1
 
 
@@ -249,7 +250,7 @@ def test_operation_gets_one_reservation(url: str, store: Store) -> None:
     a_ca(store)
     claimed(store, a_claim())
     assert len(set(everywhere(url, reserve_for_one))) == 1
-    assert store.read(certificates.counts) == {"reserved": 1}
+    assert store.read(states) == {"reserved": 1}
 
 
 def test_operation_is_taken_over_by_one(url: str, store: Store) -> None:

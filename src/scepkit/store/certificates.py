@@ -15,7 +15,7 @@ from scepkit.errors import InputError, StoreError
 from scepkit.store import audit
 from scepkit.store.driver import Parameters, Tx
 from scepkit.store.rows import Certificate, CertificateState, Revoked, columns
-from scepkit.store.searching import after_all, containing, folded
+from scepkit.store.searching import containing
 
 _COLUMNS = columns(Certificate)
 _SELECT = f"SELECT {_COLUMNS} FROM certificate"
@@ -247,23 +247,6 @@ def expiring(
     )
 
 
-def by_subject(
-    tx: Tx, prefix: str, *, after: tuple[str, int] | None = None, limit: int = 100
-) -> list[Certificate]:
-    """Certificates whose subject starts with a text (ASCII letters in any case), by subject.
-
-    The next page is after the last one's `(subject, id)`.
-    """
-    start, number = (folded(after[0]), after[1]) if after else (folded(prefix), -1)
-    return _all(
-        tx,
-        # SQLite takes the first comparison alone for the beginning of the range.
-        f"{_SELECT} WHERE lower(subject) >= :start AND (lower(subject), id) > (:start, :number)"
-        " AND lower(subject) <= :end ORDER BY lower(subject), id LIMIT :limit",
-        {"start": start, "number": number, "end": after_all(folded(prefix)), "limit": limit},
-    )
-
-
 def search(
     tx: Tx,
     *,
@@ -311,12 +294,6 @@ def every(tx: Tx) -> Iterator[Certificate]:
     """All certificates, for an export.  Only in `Store.snapshot`."""
     for row in tx.stream(f"{_SELECT} ORDER BY id"):
         yield Certificate(*row)
-
-
-def counts(tx: Tx) -> dict[CertificateState, int]:
-    """How many certificates are in each state."""
-    rows = tx.all("SELECT state, count(*) FROM certificate GROUP BY state")
-    return dict(rows)
 
 
 def _one(tx: Tx, sql: str, parameters: Parameters) -> Certificate | None:

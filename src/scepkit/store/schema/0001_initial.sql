@@ -110,7 +110,6 @@ CREATE TABLE certificate (
     CHECK (state <> 'reserved' OR der IS NULL),
     CHECK ((state = 'revoked') = (revoked_at IS NOT NULL))
 ) STRICT;
-CREATE INDEX certificate_subject ON certificate (lower(subject), id);
 CREATE INDEX certificate_expiry ON certificate (not_after, id) WHERE state = 'issued';
 CREATE INDEX certificate_revoked ON certificate (ca_id, id) WHERE state = 'revoked';
 CREATE INDEX certificate_revoked_by_any ON certificate (id) WHERE state = 'revoked';
