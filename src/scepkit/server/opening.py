@@ -10,6 +10,7 @@ A3): whether a padding was good, whether what came out was a request.  The rules
 * Good data of another messageType are unreadable as well: in CBC whoever chooses the IV chooses the
   first block, and can make somebody else's ciphertext look like them if its padding is good.
 * How an answer is protected and who signs it follows from what anybody can see.
+* A CertPoll is only looked at: what is not decrypted cannot be told.
 * Its cause is for the log.  What depends on the envelope alone (its algorithms) is an error with a
   name, as clients must learn which algorithm is refused.
 """
@@ -94,6 +95,15 @@ class Unreadable:
 
     cause: str
     sealed: Sealed
+
+
+def look_at(request: Request, openers: Sequence[Opener], *, ciphers: Container[Cipher]) -> Sealed:
+    """How a request is protected, without decrypting it: no key and no password is used.
+
+    :raises AlgorithmError: as from `open_request`.
+    """
+    envelope_, attempts, _ = _envelope(request, openers, tuple, ciphers)
+    return _sealed(request, envelope_, attempts)
 
 
 def open_request(
@@ -268,4 +278,12 @@ def prepare() -> None:
     _decoy_without_key()
 
 
-__all__ = ["AlgorithmError", "Opened", "Unreadable", "open_request", "prepare"]
+__all__ = [
+    "AlgorithmError",
+    "Opened",
+    "Sealed",
+    "Unreadable",
+    "look_at",
+    "open_request",
+    "prepare",
+]

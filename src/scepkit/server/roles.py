@@ -25,7 +25,7 @@ from scepkit.core.certificates import CertificateView, PrivateKey, public_key_de
 from scepkit.core.chains import Facts, title
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.trust import CaOffer
-from scepkit.errors import InputError, ScepError, TrustError
+from scepkit.errors import InputError, KeyUnavailable, ScepError, TrustError
 from scepkit.server import tokens
 
 #: What GetCACert sends: the CA's certificate; the RA's and the CA's; these and all above.
@@ -150,11 +150,16 @@ class CaRoles:
         """Whether an RSA key can decrypt requests."""
         return bool(self.openers)
 
-    def tokens_answer(self) -> bool:
-        """Whether the decryption keys that live in tokens can be used now.
+    def require_tokens(self) -> None:
+        """Before each refusal that a token may be the cause of; so it is no sign of one cause.
 
-        To be asked after each request that could not be read, whatever the reason.
+        :raises KeyUnavailable: a decryption key that lives in a token cannot be used now.
         """
+        if not self.tokens_answer():
+            raise KeyUnavailable("the key that decrypts requests cannot be used now")
+
+    def tokens_answer(self) -> bool:
+        """Whether the decryption keys that live in tokens can be used now."""
         keys = [one.key.key for one in self.openers]
         return all(tokens.can_decrypt(key) for key in keys if isinstance(key, tokens.GuardedKey))
 

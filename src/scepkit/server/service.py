@@ -4,13 +4,16 @@
     reply = service.pki_operation("default", body, Context(now, "192.0.2.1"))
 
 The rules of this file: messageTypes are a list, and what is not on it is refused; everything that
-could not be read is answered alike, in content and in time (attacks A2 and A3); bad input never
+could not be read is answered alike, in content and in time (attacks A2 and A3), so every refusal
+waits for the next line of a grid, and for a CertPoll nothing is decrypted at all; bad input never
 raises.  What is raised is a database or a key that cannot be used: then the client is told to come
 back, never that it failed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from time import perf_counter, sleep
 
@@ -22,13 +25,13 @@ from scepkit.core.messages import (
     Protection,
     read_request,
 )
-from scepkit.errors import AlgorithmError, FailInfo, KeyUnavailable, ProtocolError
+from scepkit.errors import AlgorithmError, FailInfo, ProtocolError
 from scepkit.server import auditing, offers, opening, passwords
 from scepkit.server.case import Answer, Case, Desk, Refusal, milliseconds_of
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.deployment import Deployment
 from scepkit.server.enrolling import QueueFull, enrol
-from scepkit.server.opening import Opened, Unreadable, open_request
+from scepkit.server.opening import Opened, Sealed, Unreadable, look_at, open_request
 from scepkit.server.polling import poll
 from scepkit.server.queries import query
 from scepkit.server.records import OperationRecord
@@ -51,8 +54,9 @@ class ScepService:
     :param deployment: replace it to reload (`service.deployment = ...`).
     :param lease: after which another process goes on with what this one began and did not end.
     :param wait: how long to wait for another process that works at the same request.
-    :param failure_grid: what could not be read is answered at a multiple of this time after it
-        came, so that its cause does not show in the time.
+    :param failure_grid: a refusal is decided at a multiple of this time after the request came, so
+        that its cause does not show in the time.
+    :param clock, sleep: seconds that only grow, and a pause of seconds.
     """
 
     def __init__(
@@ -63,12 +67,15 @@ class ScepService:
         lease: timedelta = timedelta(seconds=30),
         wait: timedelta = timedelta(milliseconds=600),
         failure_grid: timedelta = timedelta(milliseconds=5),
+        clock: Callable[[], float] = perf_counter,
+        sleep: Callable[[float], None] = sleep,
     ) -> None:
         self.store = store
         self.deployment = deployment
         self._lease = milliseconds_of(lease)
         self._patience = wait.total_seconds()
         self._grid = failure_grid.total_seconds()
+        self._clock, self._sleep = clock, sleep
         opening.prepare()
 
     @property
@@ -143,7 +150,7 @@ class ScepService:
         :raises StoreUnavailable: the database cannot be used now.
         :raises KeyUnavailable: a key that every answer needs cannot be used now.
         """
-        began = perf_counter()
+        began = self._clock()
         found = self.deployment.profiles.get(profile)
         if found is None:
             return _no_profile()
@@ -167,53 +174,30 @@ class ScepService:
         return Reply(200, body, PKI_MESSAGE_TYPE, record=record)
 
     def _answer(self, case: Case, began: float) -> bytes:
-        protection = Protection(digest=case.request.digest)
-        signer = case.profile.roles.signer
         try:
             opened = self._open(case)
         except ProtocolError as error:
+            sealed = Sealed(Protection(digest=case.request.digest), None)
             answer = _refused(case, Refusal(str(error), str(error), error.fail_info))
         else:
             checkpoint("opened")
-            protection, opener = opened.sealed.protection, opened.sealed.opener
-            if isinstance(opened, Opened):
-                case.record.protected(protection)
-            answer = self._dispatch(case, opened, began)
-            if isinstance(opened, Opened) and opened.csr is not None:
-                opener = opened.opener  # whatever the envelope names: this client knows that key
-            if opener is not None:
-                signer = opener.signer
+            answer, sealed = _dispatch(case, opened)
+        if isinstance(answer.reply, Failure):
+            self._wait(began)
+        signer = sealed.opener.signer if sealed.opener else case.profile.roles.signer
         with case.record.timed("seal"):
-            reply = seal(case, answer, protection, signer)
+            reply = seal(case, answer, sealed.protection, signer)
         checkpoint("sealed")
         return reply
-
-    def _dispatch(self, case: Case, opened: Opened | Unreadable, began: float) -> Answer:
-        if isinstance(opened, Unreadable) and not case.profile.roles.tokens_answer():
-            raise KeyUnavailable("the key that decrypts requests cannot be used now")
-        match case.request.message_type:
-            case MessageType.CERT_POLL:
-                return poll(case, opened.sealed)
-            case MessageType.GET_CERT | MessageType.GET_CRL:
-                answer = query(case, opened)
-                if isinstance(answer.reply, Failure):
-                    self._wait(began)
-                return answer
-        if isinstance(opened, Opened):
-            return enrol(case, opened)
-        refusal = Refusal(opened.cause, "", FailInfo.BAD_MESSAGE_CHECK, "request.unreadable")
-        answer = _refused(case, refusal)
-        self._wait(began)
-        return answer
 
     def _wait(self, began: float) -> None:
         """Until the next line of the grid: what took a little longer is answered no later."""
         if self._grid:
-            spent = perf_counter() - began
-            sleep(self._grid - spent % self._grid)
+            spent = self._clock() - began
+            self._sleep(self._grid - spent % self._grid)
 
-    def _open(self, case: Case) -> Opened | Unreadable:
-        """Check what can be seen of a request, and decrypt it.
+    def _open(self, case: Case) -> Opened | Unreadable | Sealed:
+        """Check what can be seen of a request, and decrypt it if its content matters.
 
         :raises ProtocolError: it is refused for what anybody can see.
         """
@@ -225,13 +209,33 @@ class ScepService:
         if request.digest not in profile.digests:
             name = request.digest.value
             raise AlgorithmError(f"{name} is not accepted here", algorithm=name)
+        openers = profile.roles.openers
         with case.record.timed("open"):
+            if request.message_type is MessageType.CERT_POLL:
+                return look_at(request, openers, ciphers=profile.ciphers)
             return open_request(
-                request,
-                profile.roles.openers,
-                lambda: passwords.candidates(case),
-                ciphers=profile.ciphers,
+                request, openers, lambda: passwords.candidates(case), ciphers=profile.ciphers
             )
+
+
+def _dispatch(case: Case, opened: Opened | Unreadable | Sealed) -> tuple[Answer, Sealed]:
+    """The answer, and how and by whom it is to be protected."""
+    if isinstance(opened, Sealed):
+        if opened.opener is not None:
+            case.record.protected(opened.protection)
+        return poll(case, opened), opened
+    sealed = opened.sealed
+    if isinstance(opened, Opened):
+        case.record.protected(sealed.protection)
+    if case.request.message_type in {MessageType.GET_CERT, MessageType.GET_CRL}:
+        return query(case, opened), sealed
+    if isinstance(opened, Opened):
+        if opened.opener is not None:  # whatever the envelope names: this client knows that key
+            sealed = replace(sealed, opener=opened.opener)
+        return enrol(case, opened), sealed
+    case.profile.roles.require_tokens()
+    refusal = Refusal(opened.cause, "", FailInfo.BAD_MESSAGE_CHECK, "request.unreadable")
+    return _refused(case, refusal), sealed
 
 
 def _can_be_kept(text: str) -> bool:

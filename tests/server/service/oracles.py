@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +22,8 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from scepkit.store import open_store
+from scepkit.conformance.statistics import Difference, compare, least_visible, threshold
+from scepkit.store import Store, open_store
 from tests import cms_writer as w
 from tests import pki
 from tests.server.service.odd_requests import enveloped, sent
@@ -41,6 +43,8 @@ TYPES = {
 #: What the last lines of a table are called.
 SPREAD = "spread of the lower quartiles, ms"
 OPERATION = "one RSA-2048 private operation, ms"
+#: Seconds for each use of a key in a smart card or a remote module.
+SLOW_TOKEN = 0.02
 
 
 def causes(device: Device, kind: str = "PKCSReq") -> dict[str, Callable[[], Message]]:
@@ -100,38 +104,44 @@ def causes(device: Device, kind: str = "PKCSReq") -> dict[str, Callable[[], Mess
 
 
 def _readable(device: Device, kind: str, csr: bytes) -> dict[str, bytes]:
-    """What can be decrypted and leads to the same answer all the same, as long as a request."""
+    """What can be decrypted, names nothing, and is as long as the request that was caught."""
     broken = bytearray(csr)
     broken[-3] ^= 1
+    name = pki.name("Another CA").public_bytes()
+
+    def long_name(filler: int) -> bytes:
+        return w.seq(w.octets(bytes(filler)))
+
     if kind in {"PKCSReq", "RenewalReq"}:
         return {"a request with a broken signature": bytes(broken)}
-    # 3 octets of each header: these have more than 255 octets.
-    long = w.seq(w.tlv(0x30, w.octets(bytes(len(csr) - 60))))
-    name = pki.name("Another CA").public_bytes()
-    if kind == "GetCert":
-        issuer = device.world.issuer
+    if kind in {"GetCert", "GetCRL"}:
+        number, issuer = w.integer(1 << 100), device.world.issuer
         return {
-            "a number of another CA": w.seq(name, w.integer(1 << 100)),
-            "a long name of another CA": w.seq(long, w.integer(1 << 100)),
-            "a number that nobody has": w.seq(issuer, w.integer(1 << 100)),
-            "data of a PKCSReq": csr,
-        }
-    if kind == "GetCRL":
-        return {
-            "a number of another CA": w.seq(name, w.integer(1 << 100)),
-            "a long name of another CA": w.seq(long, w.integer(1 << 100)),
+            "a number of another CA": _filled(csr, lambda n: w.seq(long_name(n), number)),
+            "a number of no certificate": _filled(
+                csr, lambda n: w.seq(issuer, w.integer(1 << 8 * n))
+            ),
             "data of a PKCSReq": csr,
         }
     return {
-        "names": w.seq(name, name),
-        "long names": w.seq(name, long),
+        "names": _filled(csr, lambda n: w.seq(name, long_name(n))),
         "data of a PKCSReq": csr,
     }
 
 
+def _filled(like: bytes, make: Callable[[int], bytes]) -> bytes:
+    """What is made, with a filler that makes it as long as `like`."""
+    filler = len(like) // 2
+    return make(filler + len(like) - len(make(filler)))
+
+
 @dataclass(frozen=True)
 class Sample:
-    """Milliseconds for each cause."""
+    """Milliseconds for each cause.
+
+    How well two of them can be told apart is the statistic of Mann and Whitney, as in
+    `scepkit.conformance.statistics`: the causes are mixed, so load does not look like a difference.
+    """
 
     times: Mapping[str, list[float]]
 
@@ -144,18 +154,20 @@ class Sample:
         quartiles = self.quartiles().values()
         return max(quartiles) - min(quartiles)
 
-    def overlap(self) -> float:
-        """The least probability, over pairs of causes, to guess wrong which was slower.
+    def told_apart(self) -> list[Difference]:
+        """Every pair of causes, those first that are told apart best."""
+        return compare(
+            {cause: [one / 1000 for one in found] for cause, found in self.times.items()}
+        )
 
-        0.5 is a coin; an attacker who sees one answer of each guesses right with 1 - overlap.
-        """
-        worst = 0.5
-        found = list(self.times.values())
-        for at, one in enumerate(found):
-            for other in found[at + 1 :]:
-                above = sum(a > b for a, b in zip(one, other, strict=True)) / len(one)
-                worst = min(worst, above, 1 - above)
-        return worst
+    def differences(self, least: float) -> set[tuple[str, str]]:
+        """The slower and the quicker of each pair whose times differ, by so many milliseconds."""
+        limit = threshold(len(self.times))
+        return {
+            (pair.slower, pair.quicker)
+            for pair in self.told_apart()
+            if pair.score > limit and pair.milliseconds > least
+        }
 
 
 def sample(
@@ -201,8 +213,32 @@ def private_operation(*, clock: Callable[[], float] = perf_counter) -> float:
     return sorted(times)[10]
 
 
+def _world(key: str, grid: timedelta, store: Store) -> World:
+    """A CA, with an RA whose key is in a token that needs no time of its own, or much."""
+    ca = pki.root()
+    if key == "openssl":
+        return World.made(store, ca=ca, grid=grid)
+    ra, token = token_ra(ca)
+    token.seconds = SLOW_TOKEN if key == "slow-token" else 0.0
+    return World.made(store, ca=ca, ra=ra, grid=grid)
+
+
+def _table(kind: str, found: Sample) -> None:
+    width = max(len(cause) for cause in (*found.times, OPERATION))
+    print(f"{kind}")
+    for cause, times in found.times.items():
+        print(f"  {cause:<{width}}", *(f"{one:8.3f}" for one in quantiles(times, n=4)))
+    print(f"  {SPREAD:<{width}} {found.spread():8.3f}")
+    worst = found.told_apart()[0]
+    visible = least_visible(len(found.times), len(found.times[worst.slower]))
+    print(
+        f"  {worst.slower} against {worst.quicker}: who guesses which was slower is right in "
+        f"{worst.probability:.1%}; more than chance from {visible:.1%} on"
+    )
+
+
 def main() -> None:
-    """Print the table that `scripts/oracle-times` promises."""
+    """Print the tables that `scripts/oracle-times` promises."""
     parser = argparse.ArgumentParser(prog="scripts/oracle-times", description=main.__doc__)
     parser.add_argument("rounds", type=int, nargs="?", default=500, help="answers of each cause")
     parser.add_argument(
@@ -211,22 +247,39 @@ def main() -> None:
     parser.add_argument(
         "--work", action="store_true", help="the processor's time, without the grid"
     )
-    parser.add_argument("--key", choices=("openssl", "token"), default="openssl", help="the RA's")
+    parser.add_argument(
+        "--key",
+        choices=("openssl", "token", "slow-token"),
+        default="openssl",
+        help="the RA's; a slow token needs 20 milliseconds",
+    )
+    parser.add_argument(
+        "--type", choices=tuple(TYPES), action="append", help="instead of all; may be repeated"
+    )
+    parser.add_argument(
+        "--judge",
+        action="store_true",
+        help="measure twice, and fail if two causes differ in both by half an RSA operation",
+    )
     options = parser.parse_args()
     clock = thread_time if options.work else perf_counter
-    with TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/a.db", node="a") as store:
-        store.migrate()
-        ca = pki.root()
-        ra = token_ra(ca)[0] if options.key == "token" else None
-        world = World.made(store, ca=ca, ra=ra, grid=timedelta(milliseconds=options.grid))
-        found = sample(world, options.rounds, clock=clock)
-    operation = private_operation(clock=clock)
+    grid = timedelta(milliseconds=options.grid)
+    operation, faults = private_operation(clock=clock), []
     print(f"{options.rounds} answers of each cause; milliseconds: lower quartile, median, upper")
-    for cause, times in found.times.items():
-        print(f"{cause:<36}", *(f"{one:8.3f}" for one in quantiles(times, n=4)))
-    print(f"{SPREAD:<36} {found.spread():8.3f}")
-    print(f"{OPERATION:<36} {operation:8.3f}")
-    print(f"who guesses which of two was slower is right in at most {1 - found.overlap():.1%}")
+    for kind in options.type or TYPES:
+        with TemporaryDirectory() as folder, open_store(f"sqlite:///{folder}/a.db", node="a") as db:
+            db.migrate()
+            world = _world(options.key, grid, db)
+            found = sample(world, options.rounds, kind=kind, clock=clock)
+            _table(kind, found)
+            if options.judge and (seen := found.differences(operation / 2)):
+                again = sample(world, options.rounds, kind=kind, clock=clock)
+                _table(kind, again)
+                faults += sorted(seen & again.differences(operation / 2))
+    print(f"{OPERATION} {operation:8.3f}")
+    for slower, quicker in faults:
+        print(f"{slower} takes longer than {quicker}")
+    sys.exit(bool(faults))
 
 
 if __name__ == "__main__":

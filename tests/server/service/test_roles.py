@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -131,15 +132,21 @@ def test_sending_the_ca_alone_where_an_ra_decrypts_is_refused() -> None:
 
 
 class Token(rsa.RSAPrivateKey):
-    """A key in a token: raises for bad padding, and may forbid things or be away."""
+    """A key in a token: raises for bad padding, and may forbid things or be away.
 
-    def __init__(self, key: rsa.RSAPrivateKey) -> None:
+    Attributes:
+        seconds: how long it takes for each use.
+    """
+
+    def __init__(self, key: rsa.RSAPrivateKey, seconds: float = 0.0) -> None:
         self.inner = key
+        self.seconds = seconds
         self.allowed: set[str] = {"rsa", "oaep", "sign"}
         self.decryptions = 0
 
     def decrypt(self, ciphertext: bytes, padding: Any) -> bytes:
         self.decryptions += 1
+        time.sleep(self.seconds)
         kind = "rsa" if type(padding).__name__ == "PKCS1v15" else "oaep"
         if kind not in self.allowed:
             raise RuntimeError("CKR_DEVICE_REMOVED")
@@ -151,6 +158,7 @@ class Token(rsa.RSAPrivateKey):
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
         if "sign" not in self.allowed:
             raise RuntimeError("CKR_DEVICE_REMOVED")
+        time.sleep(self.seconds)
         return self.inner.sign(data, padding, algorithm)
 
     def public_key(self) -> rsa.RSAPublicKey:
