@@ -383,8 +383,9 @@ def test_retired_generation_is_looked_up_where_both_are_pinned(
         old = client.enrol(csr(), KEY).certificate
     both = rolled_over(ca)
     requester = Requester(old, KEY)
-    with client_of(ca, trust=both) as client:
-        assert client.get_certificate(old.serial_number, requester)[0] == old
+    for trust in (both, scepkit.Caching(both)):
+        with client_of(ca, trust=trust) as client:
+            assert client.get_certificate(old.serial_number, requester)[0] == old
     new_alone = scepkit.PinnedCertificate(ca.root)
     with client_of(ca, trust=new_alone) as client, pytest.raises(scepkit.TrustError):
         client.get_certificate(old.serial_number, requester)

@@ -27,7 +27,7 @@ from scepkit.core.enrolment import (
 )
 from scepkit.core.flows import Flow, KnownCa, Preferences, Started, Step, VerifyCa, Wait
 from scepkit.core.http import parse_endpoint, shown_url
-from scepkit.core.trust import CaVerifier, PinnedCertificate
+from scepkit.core.trust import CaVerifier, pinned_by
 from scepkit.errors import InputError, TransportError
 from scepkit.values import frozen
 
@@ -64,15 +64,13 @@ class Service:
         return f"<{type(self).__name__} {self._endpoint}>"
 
     def _learn(self, profile: str | None) -> Flow[KnownCa]:
-        # One of them becomes the anchor; what the others have issued is good too.
-        pins = self._trust.certificates if isinstance(self._trust, PinnedCertificate) else ()
         return flows.learn_ca(
             self._endpoint,
             profile,
             self._preferences,
             utc_now(),
             self._known.get(profile),
-            others=pins,
+            others=pinned_by(self._trust),  # one is the anchor; what others have issued is good too
         )
 
     def _known_now(self, profile: str | None, ca: KnownCa) -> KnownCa:

@@ -14,7 +14,7 @@ from cryptography import x509
 
 from scepkit.core.algorithms import Digest
 from scepkit.core.chains import Facts, shown_name, title
-from scepkit.core.trust import CaOffer, CaVerifier, fingerprint
+from scepkit.core.trust import CaOffer, CaVerifier, Wrapper, fingerprint
 from scepkit.errors import TrustError
 
 _DIGESTS = {"SHA-256": Digest.SHA256, "SHA-1": Digest.SHA1, "SHA-512": Digest.SHA512}
@@ -100,7 +100,7 @@ class _Question:
         self.refusal: TrustError | None = None
 
 
-class Caching:
+class Caching(Wrapper):
     """Remembers what another verifier vouched for; safe to use from several threads.
 
     A certificate vouched for at one URL and profile is vouched for again there as long as it is
@@ -110,7 +110,7 @@ class Caching:
     """
 
     def __init__(self, verifier: CaVerifier) -> None:
-        self._verifier = verifier
+        super().__init__(verifier)
         self._lock = threading.Lock()
         self._anchors: dict[tuple[str, str | None], set[x509.Certificate]] = {}
         self._offers: dict[CaOffer, x509.Certificate] = {}
@@ -144,7 +144,7 @@ class Caching:
 
     def _ask(self, offer: CaOffer, question: _Question) -> x509.Certificate:
         try:
-            anchor = self._verifier(offer)
+            anchor = self.verifier(offer)
         except TrustError as refusal:
             question.refusal = refusal
             raise

@@ -200,6 +200,23 @@ class PinnedCertificate:
         )
 
 
+class Wrapper:
+    """A verifier that asks another one, and vouches for nothing that the other has not."""
+
+    def __init__(self, verifier: CaVerifier) -> None:
+        self.verifier = verifier
+
+
+def pinned_by(verifier: CaVerifier) -> tuple[x509.Certificate, ...]:
+    """All that is pinned, by a `PinnedCertificate` or one in a `Wrapper`; the anchor is one of it.
+
+    :returns: nothing where the verifier is another one.
+    """
+    while isinstance(verifier, Wrapper):
+        verifier = verifier.verifier
+    return verifier.certificates if isinstance(verifier, PinnedCertificate) else ()
+
+
 def _issued(child: Facts, issuer: Facts) -> bool:
     return (
         not child.problem
