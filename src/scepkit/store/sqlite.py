@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -108,16 +109,21 @@ def _run(job: Job, tx: SqliteTx) -> None:
     except Rollback as undone:
         job.value = undone.value
         tx.run("ROLLBACK TO job")
-    except KeyboardInterrupt:
-        raise  # meant for the thread that leads, whoever's job this is
     except BaseException as problem:
-        if not tx.connection.in_transaction:  # SQLite gave up the whole group
-            if isinstance(problem, sqlite3.Error):
-                raise
-            raise StoreUnavailable(f"the transaction was given up: {problem}") from problem
+        _raise_if_all_fail(tx, problem)
         job.problem = _told(problem)
         tx.run("ROLLBACK TO job")
     tx.run("RELEASE job")
+
+
+def _raise_if_all_fail(tx: SqliteTx, problem: BaseException) -> None:
+    """Raise what a job raised when its group cannot go on without it."""
+    if isinstance(problem, KeyboardInterrupt):
+        raise problem  # meant for the thread that leads, whoever's job this is
+    if not tx.connection.in_transaction:  # SQLite gave up the whole group
+        if isinstance(problem, sqlite3.Error):
+            raise problem
+        raise StoreUnavailable(f"the transaction was given up: {problem}") from problem
 
 
 class SqliteDriver:
@@ -156,9 +162,7 @@ class SqliteDriver:
         try:
             tx = self._writer or self._open_writer()
             try:
-                self._begin(tx)
-                while job := following():
-                    _run(job, tx)
+                self._run_group(tx, following)
                 tx.run("COMMIT")
             except BaseException:
                 if tx.connection.in_transaction:
@@ -166,6 +170,27 @@ class SqliteDriver:
                 raise
         except sqlite3.Error as problem:
             raise _told(problem) from problem
+
+    def _run_group(self, tx: SqliteTx, following: Next) -> None:
+        """Run jobs as if all will succeed, and again, each for itself, if one does not.
+
+        Being ready to undo one alone would cost every job a copy of all pages that it changes.
+        """
+        self._begin(tx)
+        jobs: list[Job] = []
+        try:
+            while job := following():
+                jobs.append(job)
+                job.value = job.function(tx)
+        except BaseException as problem:
+            if not isinstance(problem, Rollback):
+                _raise_if_all_fail(tx, problem)
+        else:
+            return
+        tx.run("ROLLBACK")
+        self._begin(tx)
+        for job in chain(jobs, iter(following, None)):
+            _run(job, tx)
 
     def _open_writer(self) -> SqliteTx:
         tx = self._connect()
