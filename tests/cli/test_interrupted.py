@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,61 @@ def test_pkcs12_file_that_cannot_be_written_costs_no_certificate(
         assert run(enrolment(ca, url, "--p12", "no/x.p12"), monkeypatch).code == 0
     assert len(ca.issued) == 2
     assert certificate_in("no/x.p12") == certificate_in_place()
+
+
+def renewed_but_for_the_pkcs12_file(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renew while the file of the certificate before cannot be replaced."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x.p12")
+
+    before = certificate_in("x.p12")
+    with monkeypatch.context() as patch:
+        patch.setattr(outcome, "_write_p12", full)
+        code = run(renewal(url, "--force", "--p12", "x.p12"), monkeypatch).code
+        assert code in {3, 7}
+        if code == 3:
+            assert run(["poll", "pending.json"], patch).code == 7
+    assert certificate_in("x.p12") == before != certificate_in_place()
+
+
+def test_renewal_again_replaces_a_pkcs12_file_that_could_not_be_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca = TestCa()
+    with ca.serve() as url:
+        assert run(enrolment(ca, url, "--p12", "x.p12"), monkeypatch).code == 0
+        renewed_but_for_the_pkcs12_file(url, monkeypatch)
+        assert run(renewal(url, "--p12", "x.p12"), monkeypatch).code == 0
+    assert len(ca.issued) == 2
+    assert certificate_in("x.p12") == certificate_in_place()
+
+
+def test_poll_again_replaces_a_pkcs12_file_that_could_not_be_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca = TestCa()
+    with ca.serve() as url:
+        assert run(enrolment(ca, url, "--p12", "x.p12"), monkeypatch).code == 0
+        ca.policy.pending_polls = 1
+        renewed_but_for_the_pkcs12_file(url, monkeypatch)
+        assert run(["poll", "pending.json"], monkeypatch).code == 0
+    assert len(ca.issued) == 2
+    assert certificate_in("x.p12") == certificate_in_place()
+    assert not Path("pending.json").exists()
+
+
+def test_pkcs12_file_with_another_password_is_left_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca = TestCa()
+    with ca.serve() as url:
+        assert run(enrolment(ca, url, "--p12", "x.p12"), monkeypatch).code == 0
+        before = Path("x.p12").read_bytes()
+        environment = {"SCEPKIT_P12_PASSWORD": "another"}
+        words = renewal(url, "--p12", "x.p12")
+        ran = run_scepkit(words, monkeypatch, environment=environment)
+        assert run_scepkit(words, monkeypatch, environment={}).stderr == ""
+    assert ran.code == 0
+    assert "whether x.p12 holds the present certificate cannot be said" in ran.stderr
+    assert Path("x.p12").read_bytes() == before

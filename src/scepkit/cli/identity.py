@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+P12_VARIABLE = "SCEPKIT_P12_PASSWORD"
+
 
 class KeyPassword:
     """The passwords of the keys of one command.
@@ -235,12 +237,12 @@ def read_p12_password(out: Output, path: str | None) -> bytes:
     Raises:
         Unfit: there is none, and nobody to ask.
     """
-    password = file_password("--p12-password-file", path, "SCEPKIT_P12_PASSWORD")
+    password = file_password("--p12-password-file", path, P12_VARIABLE)
     if password is None and has_terminal(out):
         password = ask_secret("new password for the PKCS #12 file").encode()
     if not password:
         raise Unfit(
             "a PKCS #12 file needs a password, and none was given",
-            hint="give one with --p12-password-file or SCEPKIT_P12_PASSWORD",
+            hint=f"give one with --p12-password-file or {P12_VARIABLE}",
         )
     return password

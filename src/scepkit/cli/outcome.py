@@ -160,9 +160,9 @@ def _install(errand: Errand, issued: Issued) -> None:
     errand.destination.install(issued.certificate, issued.chain)
     if errand.p12 is not None and first:
         _write_p12(errand, issued)
-    _forget(errand)
     if failure is not None:
-        raise failure
+        raise failure  # the same command writes it: `present`
+    _forget(errand)
 
 
 def _save(client: Client, errand: Errand, pending: Pending, *, answered: bool) -> None:

@@ -1,7 +1,8 @@
 """`scepkit enrol` where there is a certificate already.
 
 The rule of this file: "nothing to do" is said of a certificate that is what the command asks for,
-and of no other; that one is never touched.  A PKCS #12 file that is missing beside it is written.
+and of no other; that one is never touched.  A PKCS #12 file beside it that is missing, or is still
+that of the certificate before, is written.
 """
 
 from __future__ import annotations
@@ -21,12 +22,20 @@ from scepkit.cli.describe import (
 )
 from scepkit.cli.destination import Destination
 from scepkit.cli.failures import ExitCode, Unfit
-from scepkit.cli.identity import KeyPassword, read_certificates, read_p12_password
+from scepkit.cli.identity import (
+    P12_VARIABLE,
+    KeyPassword,
+    read_certificates,
+    read_p12_password,
+)
 from scepkit.cli.output import Output, fields
+from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.request import Wanted
 from scepkit.core.certificates import view_of
 from scepkit.core.sentnames import same_name
-from scepkit.keys import parse_key_spec
+from scepkit.errors import KeyLoadError
+from scepkit.keys import load_certificates, parse_key_spec
+from scepkit.keys.loading import MAX_FILE
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -66,7 +75,7 @@ def tell_present(
     p12: str | None,
     options: Options,
 ) -> ExitCode:
-    """Say what is in place; write the PKCS #12 file that an earlier run did not come to.
+    """Say what is in place; write the PKCS #12 file if an earlier run has not (`complete_p12`).
 
     Raises:
         KeyLoadError: a file cannot be read.
@@ -75,17 +84,8 @@ def tell_present(
     path = destination.certificate
     certificate = read_certificates(path)[0]
     chain_path = destination.chain
-    chain = (
-        read_certificates(chain_path)
-        if chain_path is not None and os.path.lexists(chain_path)
-        else ()
-    )
-    if p12 is not None and not os.path.lexists(p12):
-        from scepkit.cli.outcome import write_p12
-
-        password = read_p12_password(out, options["p12_password_file"])
-        write_p12(p12, key, certificate, chain, password)
-        out.step(f"wrote {p12}")
+    chain = _chain_in(chain_path)
+    complete_p12(out, p12, key, certificate, chain_path, options)
     files = {
         "key": destination.key,
         "certificate": path,
@@ -105,6 +105,54 @@ def tell_present(
     ]
     out.result(values, lambda: fields(lines))
     return ExitCode.DONE
+
+
+def complete_p12(
+    out: Output,
+    p12: str | None,
+    key: PrivateKey,
+    certificate: x509.Certificate,
+    chain_path: str | None,
+    options: Options,
+) -> None:
+    """Write the PKCS #12 file that an earlier run did not come to, or could not write.
+
+    Args:
+        out: where to say it.
+        p12: the file, or None when none is wanted.
+        key: the private key of `certificate`.
+        certificate: what is in place.
+        chain_path: the file of its chain, if there is one.
+        options: those of `p12_options`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if p12 is None or (os.path.lexists(p12) and not _is_of_another(out, p12, certificate, options)):
+        return
+    from scepkit.cli.outcome import write_p12
+
+    password = read_p12_password(out, options["p12_password_file"])
+    write_p12(p12, key, certificate, _chain_in(chain_path), password)
+    out.note(f"wrote {p12}, which was not that of {subject_text(certificate)!r} yet")
+
+
+def _is_of_another(out: Output, p12: str, certificate: x509.Certificate, options: Options) -> bool:
+    """Whether a PKCS #12 file lacks the certificate; False where that is not to be known."""
+    password = file_password("--p12-password-file", options["p12_password_file"], P12_VARIABLE)
+    if password is None:
+        return False  # nobody is asked for a password where there is nothing to do
+    try:
+        return certificate not in load_certificates(
+            read_input(p12, limit=MAX_FILE), password, path=p12
+        )
+    except KeyLoadError as error:
+        out.warn(f"whether {p12} holds the present certificate cannot be said: {error}")
+        return False
+
+
+def _chain_in(path: str | None) -> tuple[x509.Certificate, ...]:
+    return read_certificates(path) if path is not None and os.path.lexists(path) else ()
 
 
 def _other(path: str, difference: str) -> Unfit:

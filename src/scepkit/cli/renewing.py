@@ -78,6 +78,11 @@ def _renew(out: Output, url: str, options: Options) -> ExitCode:
     old = _Old(passwords, options)
     start = _renewal_start(old.certificate, options)
     if datetime.now(UTC) < start:
+        if options["p12"] is not None:
+            from scepkit.cli.present import complete_p12
+
+            chain = _chain_path(options)
+            complete_p12(out, options["p12"], old.key, old.certificate, chain, options)
         _tell_not_due(out, old.certificate, start)
         return ExitCode.DONE
     if _is_pending(pending_path, options["cert"]):
