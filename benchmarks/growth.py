@@ -1,200 +1,94 @@
-"""The command behind `benchmarks/growth`: what a server's store costs when much is in it.
+"""The command behind `benchmarks/growth`: what a server costs when much is in its database.
 
-The rows are made by statements of the database itself; names, keys and certificates in them are
-noise of the usual sizes, so that indexes are as deep and as scattered as after so many enrolments.
-Enrolments (the two transactions of each, without cryptography) are measured in an empty and in a
-full database by turns, so that a change of the machine's speed meets both.
+Enrolments are measured with an empty and with a full database by turns, so that a change of the
+machine's speed meets both: first the two transactions of each alone, then whole ones over HTTP.
+Queries find other rows each time.  A CRL is made by a process of its own, as a server does it.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-import re
 import resource
-import sqlite3
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 
 from cryptography import x509
 
-from benchmarks import enrolments
+from benchmarks import enrolments, machine, servers, throughput
+from benchmarks.filling import fill_postgres, fill_sqlite, noise, serial
 from scepkit.ca.authority import CaIssuer
 from scepkit.server import crl_job
 from scepkit.server.roles import Authority, Generation
-from scepkit.store import Store, Tx, cas, certificates, open_store, operations
+from scepkit.store import Store, Tx, certificates, open_store, operations, searching
 from scepkit.store.rows import moment
 from tests import pki
 from tests.store.postgres_server import PostgresServer
 
 NOW = enrolments.NOW
-BATCH = 100_000
+#: The only CA of a database that `scepkit init` made.
+CA = 1
+#: After this, and before the next end, a page has what was found.
+_BEGIN = "<!-- benchmarks/growth -->"
+#: Seconds for a round over HTTP.
+_ROUND = 120.0
+#: Between two enrolments beside the making of a CRL, in seconds.
+_PAUSE = 0.01
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How a database makes rows of noise: SQL expressions of the row's number `n`."""
+class Home:
+    """A CA with its database: how it is opened, and the first process of PostgreSQL or 0."""
 
-    series: str
-    noise: Callable[[str, int], str]
-    hex: Callable[[str], str]
+    config: Path
+    url: str
+    postgres: PostgresServer | None
 
-
-def _sqlite_noise(label: str, size: int) -> str:
-    return f"randomblob({size})" if size != 32 else f"noise('{label}', n)"
-
-
-def _postgres_noise(label: str, size: int) -> str:
-    each = [f"sha256(('{label}{at}:' || n)::bytea)" for at in range((size + 31) // 32)]
-    if size == 32:
-        each = [f"sha256(('{label}:' || n)::bytea)"]
-    return " || ".join(each)
-
-
-DIALECTS = {
-    "sqlite": Dialect(
-        "WITH RECURSIVE series (n) AS (VALUES (:first) UNION ALL"
-        " SELECT n + 1 FROM series WHERE n < :last)",
-        _sqlite_noise,
-        lambda value: f"lower(hex({value}))",
-    ),
-    "postgresql": Dialect(
-        "WITH series AS (SELECT generate_series(:first, :last) AS n)",
-        _postgres_noise,
-        lambda value: f"encode({value}, 'hex')",
-    ),
-}
-
-
-def noise(label: str, number: int) -> bytes:
-    """32 bytes that are the same each time they are asked for."""
-    return sha256(f"{label}:{number}".encode()).digest()
-
-
-def statements(dialect: Dialect) -> list[str]:
-    """What fills the tables with the rows from :first to :last; every tenth is revoked."""
-    subject = "'CN=device-' || n || ',O=Acme'"
-    serial = f"'1' || substr({dialect.hex(dialect.noise('serial', 32))}, 1, 38)"
-    return [
-        f"""{dialect.series} INSERT INTO operation (
-                id, profile, op_key, epoch, kind, state, transaction_id, subject, sans, reason,
-                attempts, created_at, decided_at, decided_by, finished_at, csr, signer)
-            SELECT n, 'default', {dialect.noise("op", 32)}, 0, 'enrol', 'issued',
-                {dialect.hex(dialect.noise("tid", 32))}, {subject}, '', '', 1, :now, :now,
-                'challenge', :now, {dialect.noise("csr", 600)}, {dialect.noise("signer", 600)}
-            FROM series""",
-        f"""{dialect.series} INSERT INTO transaction_alias (
-                profile, transaction_id, signer_spki, operation_id, first_seen, last_seen, seen)
-            SELECT 'default', {dialect.hex(dialect.noise("tid", 32))},
-                {dialect.noise("spki", 32)}, n, :now, :now, 1 FROM series""",
-        f"""{dialect.series} INSERT INTO certificate (
-                id, ca_id, serial, operation_id, state, profile, subject, sans, not_before,
-                not_after, created_at, issued_at, revoked_at, revocation_reason, spki_sha256,
-                sha256, frozen, der)
-            SELECT n, :ca_id, {serial}, n,
-                CASE WHEN n % 10 = 0 THEN 'revoked' ELSE 'issued' END, 'default', {subject}, '',
-                :now, :now + 31536000000, :now, :now,
-                CASE WHEN n % 10 = 0 THEN :now END, CASE WHEN n % 10 = 0 THEN 1 END,
-                {dialect.noise("spki", 32)}, {dialect.noise("sha", 32)}, '{{}}',
-                {dialect.noise("der", 900)}
-            FROM series""",
-    ]
-
-
-@dataclass(frozen=True)
-class Database:
-    """A store, and a way into its database that needs no transactions of ours."""
-
-    kind: str
-    store: Store
-    execute: Callable[[str], object]
+    def fill(self, count: int) -> float:
+        """Put so many certificates into the database; the seconds it took."""
+        began = time.perf_counter()
+        if self.postgres is None:
+            fill_sqlite(Path(self.url.removeprefix("sqlite:///")), count, NOW)
+        else:
+            fill_postgres(self.postgres, count, NOW)
+        return time.perf_counter() - began
 
 
 @contextmanager
-def database(kind: str, folder: Path | None) -> Iterator[Database]:
-    """A new database with a CA."""
-    if kind == "sqlite":
-        with tempfile.TemporaryDirectory(dir=folder) as place:
-            file = Path(place) / "scepkit.db"
-            with open_store(f"sqlite:///{file}", node="bench") as store:
-                store.migrate()
-                beside = sqlite3.connect(file, isolation_level=None)
-                beside.execute("PRAGMA synchronous = OFF")
-                beside.execute("PRAGMA cache_size = -4000000")
-                beside.create_function("noise", 2, noise, deterministic=True)
-                yield Database(kind, store, beside.execute)
-                beside.close()
-        return
-    server = PostgresServer(fsync=True)
-    try:
-        with open_store(server.url("postgres"), node="bench") as store:
-            store.migrate()
-            yield Database(kind, store, server.sql)
-    finally:
-        server.remove()
-
-
-def a_ca(store: Store) -> int:
-    """The CA that has issued everything."""
-    identity = pki.root()
-    row = store.write(
-        lambda tx: cas.ensure(
-            tx, name="bench", key_ref="none", certificate=identity.der, actor="bench", now=NOW
-        )
-    )
-    return row.id
-
-
-def fill(into: Database, ca_id: int, count: int) -> float:
-    """Put so many certificates into the database; the seconds it took."""
-    began = time.perf_counter()
-    for first in range(1, count + 1, BATCH):
-        last = min(count, first + BATCH - 1)
-        for statement in statements(DIALECTS[into.kind]):
-            text = statement
-            for name, value in (("first", first), ("last", last), ("now", NOW), ("ca_id", ca_id)):
-                text = re.sub(rf":{name}\b", str(value), text)
-            into.execute(text)
-    if into.kind == "postgresql":
-        for table in ("operation", "certificate"):
-            into.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {count})")
-        into.execute("VACUUM ANALYZE")
-    else:
-        into.execute("ANALYZE")
-        into.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return time.perf_counter() - began
+def home(kind: str, place: Path | None) -> Iterator[Home]:
+    """A new CA."""
+    with tempfile.TemporaryDirectory(prefix="scepkit-bench-", dir=place) as made, ExitStack() as at:
+        folder, postgres = Path(made), None
+        options = []
+        if kind == "postgresql":
+            postgres = PostgresServer(fsync=True)
+            at.callback(postgres.remove)
+            options = ["--database", postgres.url("postgres")]
+        config = servers.initialised(folder, *options)
+        url = options[1] if options else f"sqlite:///{config.parent / 'scepkit.db'}"
+        yield Home(config, url, postgres)
 
 
 # ------------------------------------------------------------------------------------- measuring
 
 
-def milliseconds_of(function: Callable[[], object], times: int) -> float:
-    """The median of so many calls."""
-    took = []
-    for _ in range(times):
-        began = time.perf_counter()
-        function()
-        took.append(time.perf_counter() - began)
-    return statistics.median(took) * 1000
-
-
-def queries(store: Store, ca_id: int, count: int) -> dict[str, float]:
-    """What clients and operators ask, in milliseconds; other rows each time."""
+def queries(store: Store, count: int) -> dict[str, list[float]]:
+    """What clients and operators ask, in sorted milliseconds; other rows each time."""
     drawn = random.Random(7)
 
     def row() -> int:
         return drawn.randint(1, count)
 
     def get_cert(tx: Tx) -> object:
-        found = certificates.by_serial(tx, ca_id, "1" + noise("serial", row()).hex()[:38])
+        found = certificates.by_serial(tx, CA, serial(row()))
         assert found is not None
         return found
 
@@ -209,115 +103,204 @@ def queries(store: Store, ca_id: int, count: int) -> dict[str, float]:
         assert found is not None
         return found
 
+    def containing(text: str) -> Callable[[Tx], object]:
+        return lambda tx: certificates.search(
+            tx, text=text, after=searching.floor(tx, "certificate", None)
+        )
+
     asked: dict[str, tuple[Callable[[Tx], object], int]] = {
-        "GetCert by serial number": (get_cert, 300),
-        "CertPoll by transactionID": (poll, 300),
-        "replay by key": (replay, 300),
+        "GetCert by serial number": (get_cert, 1000),
+        "CertPoll by transactionID": (poll, 1000),
+        "replay by key": (replay, 1000),
         "page of all certificates": (lambda tx: certificates.search(tx), 10),
-        "page in the middle": (lambda tx: certificates.search(tx, before=count // 2), 10),
+        "page in the middle": (lambda tx: certificates.search(tx, before=row()), 10),
         "page of revoked ones": (lambda tx: certificates.search(tx, state="revoked"), 10),
         "page of expiring ones": (
             lambda tx: certificates.expiring(tx, since=NOW, before=NOW * 2), 10,
         ),
-        "subject by its beginning": (
-            lambda tx: certificates.by_subject(tx, f"CN=device-{row()}"), 10,
-        ),
-        "text in any subject, there": (
-            lambda tx: certificates.search(tx, text=f"device-{count - 5}"), 3,
-        ),
-        "text in any subject, not there": (lambda tx: certificates.search(tx, text="zebra"), 3),
-        "numbers of certificates": (lambda tx: certificates.counts(tx), 3),
+        "page of a search, found": (containing(f"device-{count - 5},"), 5),
+        "page of a search, not found": (containing("zebra"), 5),
+        "page of requests": (lambda tx: operations.search(tx), 10),
+        "page of pending requests": (lambda tx: operations.search(tx, state="pending"), 10),
     }  # fmt: skip
     return {
-        name: milliseconds_of(lambda question=question: store.read(question), times)  # type: ignore[misc]
-        for name, (question, times) in asked.items()
+        name: _milliseconds(store, question, times) for name, (question, times) in asked.items()
     }
+
+
+def _milliseconds(store: Store, question: Callable[[Tx], object], times: int) -> list[float]:
+    took = []
+    for _ in range(times):
+        began = time.perf_counter()
+        store.read(question)
+        took.append((time.perf_counter() - began) * 1000)
+    return sorted(took)
 
 
 @dataclass(frozen=True)
 class CrlMade:
-    """A CRL of all revoked certificates, made while devices enrol."""
+    """A CRL of all revoked certificates: size in bytes, memory in MB that its making took."""
 
     entries: int
     seconds: float
+    cpu: float
     bytes: int
     memory: float
-    slowest: float
 
 
-def make_crl(store: Store, ca_id: int) -> CrlMade:
-    """Make it, and see how long the slowest enrolment beside it took, in milliseconds."""
+def make_crl(url: str) -> CrlMade:
+    """Make a CRL, in a process that does nothing else."""
     identity = pki.root()
     issuer = CaIssuer(identity.certificate, identity.key)
-    generation = Generation(ca_id, "bench", 1, "active", identity.certificate, (), issuer)
+    generation = Generation(CA, "bench", 1, "active", identity.certificate, (), issuer)
     authority = Authority("bench", (generation,), timedelta(days=7), timedelta(days=2))
-    waits: list[float] = []
-    done = threading.Event()
+    with open_store(url, node="crl") as store:
+        store.ping()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu, began = time.process_time(), time.perf_counter()
+        made = crl_job.make_crl(store, authority, generation, moment(NOW), actor="bench")
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert made is not None
+    entries = len(x509.load_der_x509_crl(made.der))
+    return CrlMade(entries, seconds, cpu, len(made.der), (after - before) * 1024 / 1e6)
+
+
+def crl_beside(store: Store, url: str) -> tuple[CrlMade, list[float], list[float]]:
+    """A CRL; and what enrolments one after the other took before it and beside it, sorted."""
     macs = enrolments.prepared(store, 20_000)
 
-    def enrol() -> None:
-        while not done.is_set() and (mac := next(macs, None)) is not None:
+    def enrolled(enough: Callable[[int], bool]) -> list[float]:
+        took: list[float] = []
+        while not enough(len(took)) and (mac := next(macs, None)) is not None:
             began = time.perf_counter()
             enrolments.enrol(store, mac)
-            waits.append(time.perf_counter() - began)
-            time.sleep(0.01)
+            took.append((time.perf_counter() - began) * 1000)
+            time.sleep(_PAUSE)
+        return sorted(took)
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    beside = threading.Thread(target=enrol)
-    beside.start()
-    began = time.perf_counter()
-    try:
-        made = crl_job.make_crl(store, authority, generation, moment(NOW), actor="bench")
-        seconds = time.perf_counter() - began
-    finally:
-        done.set()
-        beside.join()
-    assert made is not None
-    found = x509.load_der_x509_crl(made.der)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return CrlMade(len(found), seconds, len(made.der), (after - before) / 1024, max(waits) * 1000)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(int).result()
+        alone = enrolled(lambda count: count >= 300)
+        making = pool.submit(make_crl, url)
+        beside = enrolled(lambda _: making.done())
+        return making.result(), alone, beside
 
 
-def main() -> None:
-    """Compare a store with much in it with an empty one."""
-    parser = argparse.ArgumentParser(prog="benchmarks/growth", description=main.__doc__)
-    parser.add_argument("--certificates", type=int, default=1_000_000, help="(default 1000000)")
-    parser.add_argument("--only", choices=list(DIALECTS))
-    parser.add_argument("--pairs", type=int, default=2000, help="enrolments a round (default 2000)")
-    parser.add_argument("--rounds", type=int, default=3, help="(default 3)")
-    parser.add_argument("--folder", type=Path, help="where SQLite's file is to be")
-    options = parser.parse_args()
-    for kind in [options.only] if options.only else list(DIALECTS):
-        with database(kind, options.folder) as empty, database(kind, options.folder) as full:
-            report(empty, full, options.certificates, options.pairs, options.rounds)
+def over_http(
+    empty: Home, full: Home, options: argparse.Namespace
+) -> Iterator[tuple[throughput.Round, throughput.Round]]:
+    """Rounds of whole enrolments, with the empty and with the full database."""
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                servers.serving(
+                    one.config, options.workers, one.postgres.pid if one.postgres else 0
+                )
+            )
+            for one in (empty, full)
+        ]
+        for number in range(options.rounds):
+            first, second = (
+                throughput.one_round(one, options.enrolments, 64, number, _ROUND) for one in running
+            )
+            yield first, second
 
 
-def report(empty: Database, full: Database, count: int, pairs: int, rounds: int) -> None:
-    """Fill, measure, print."""
-    a_ca(empty.store)
-    ca_id = a_ca(full.store)
-    seconds = fill(full, ca_id, count)
-    print(f"{full.kind}: {count} certificates, {count // 10} revoked; filled in {seconds:.0f} s")
+# ------------------------------------------------------------------------------------- telling
+
+
+def report(kind: str, options: argparse.Namespace) -> Iterator[str]:
+    """Fill, measure, tell."""
+    with home(kind, options.folder) as empty, home(kind, options.folder) as full:
+        seconds = full.fill(options.certificates)
+        name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[kind]
+        yield (
+            f"**{name}**, {options.certificates:,} certificates, {options.certificates // 10:,} of"
+            f" them revoked (filled in {seconds:.0f} s):"
+        )
+        yield ""
+        with (
+            open_store(empty.url, node="bench") as nothing,
+            open_store(full.url, node="bench") as much,
+        ):
+            yield from _enrolments(nothing, much, kind, options)
+            yield from _queries(much, options.certificates)
+            yield from _crl(much, full.url)
+        yield from _whole(empty, full, options)
+        yield ""
+
+
+def _enrolments(empty: Store, full: Store, kind: str, options: argparse.Namespace) -> Iterator[str]:
     for threads in (1, 32):
-        ratios = []
-        for _ in range(rounds):
+        ratios, rates = [], [0.0, 0.0]
+        for _ in range(options.rounds):
             rates = [
-                enrolments.measure(one.store, one.kind, threads=threads, pairs=pairs).pairs_a_second
+                enrolments.measure(one, kind, threads=threads, pairs=options.pairs).pairs_a_second
                 for one in (empty, full)
             ]
             ratios.append(rates[1] / rates[0])
-        shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(
-            f"  enrolments, {threads} threads: {statistics.median(ratios):.2f} of an empty one's"
-            f" ({shown}); {rates[1]:.0f} a second"
+        yield (
+            f"* transactions of enrolments, {threads} threads: {_spread(ratios)} of an empty"
+            f" database's rate, {rates[1]:.0f} a second"
         )
-    for name, took in queries(full.store, ca_id, count).items():
-        print(f"  {name:<32}{took:10.3f} ms")
-    crl = make_crl(full.store, ca_id)
-    print(
-        f"  CRL of {crl.entries} entries: {crl.seconds:.1f} s, {crl.bytes / 1e6:.0f} MB,"
-        f" {crl.memory:.0f} MB of memory more; slowest enrolment beside it {crl.slowest:.0f} ms"
+
+
+def _queries(full: Store, count: int) -> Iterator[str]:
+    for name, took in queries(full, count).items():
+        last = took[len(took) * 99 // 100]
+        yield f"* {name}: {statistics.median(took):.2f} ms; 99 of 100 within {last:.2f} ms"
+
+
+def _crl(full: Store, url: str) -> Iterator[str]:
+    crl, alone, beside = crl_beside(full, url)
+    yield (
+        f"* a CRL of {crl.entries:,} entries: {crl.seconds:.1f} s, {crl.cpu:.1f} s of CPU,"
+        f" {crl.bytes / 1e6:.0f} MB long, {crl.memory:.0f} MB of memory"
     )
+    for when, took in (("before", alone), ("beside", beside)):
+        yield (
+            f"* transactions of an enrolment {when} it: {statistics.median(took):.1f} ms, 99 of 100"
+            f" within {took[len(took) * 99 // 100]:.1f} ms, the slowest {took[-1]:.0f} ms"
+        )
+
+
+def _whole(empty: Home, full: Home, options: argparse.Namespace) -> Iterator[str]:
+    rounds = list(over_http(empty, full, options))
+    rates = _spread([b.rate / a.rate for a, b in rounds])
+    cpu = _spread([b.cpu / a.cpu for a, b in rounds])
+    faults = sum((b.faults for _, b in rounds), rounds[0][1].faults - rounds[0][1].faults)
+    yield (
+        f"* enrolments over HTTP, 64 connections, {options.workers} workers: {rates} of an empty"
+        f" database's rate, {statistics.median(b.rate for _, b in rounds):.0f} a second;"
+        f" {cpu} of its CPU; faults: {dict(faults) or 'none'}"
+    )
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def main() -> None:
+    """Compare a server with much in its database with one with nothing in it."""
+    parser = argparse.ArgumentParser(prog="benchmarks/growth", description=main.__doc__)
+    parser.add_argument("--certificates", type=int, default=1_000_000, help="(default 1000000)")
+    parser.add_argument("--only", choices=["sqlite", "postgresql"])
+    parser.add_argument("--pairs", type=int, default=2000, help="in a round (default 2000)")
+    parser.add_argument("--enrolments", type=int, default=1000, help="over HTTP (default 1000)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default 3)")
+    parser.add_argument("--workers", type=int, default=1, help="(default 1)")
+    parser.add_argument("--folder", type=Path, help="where SQLite's files are to be")
+    parser.add_argument("--markdown", type=Path, help="a page where the figures are written anew")
+    options = parser.parse_args()
+    lines = [machine.described(), ""]
+    print(lines[0])
+    for kind in [options.only] if options.only else ["sqlite", "postgresql"]:
+        for line in report(kind, options):
+            print(line, flush=True)
+            lines.append(line)
+    if options.markdown:
+        throughput.write_page(options.markdown, "\n".join(lines).strip(), _BEGIN)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tests.interop import micromdm
 from tests.store.postgres_server import PostgresServer
 
 KINDS = ("sqlite", "postgresql", "scepserver")
+_SCEPKIT = (sys.executable, "-m", "scepkit")
 _SERVING = re.compile(r"serving address=(\S+)")
 _FREE = '\n[profile.default.rate_limit]\nper_address = "1000000/s"\naddress_burst = 1000000\n'
 #: Seconds until a server must have started, or must have ended.
@@ -89,45 +90,46 @@ def running(one: Kind, place: Path | None) -> Iterator[Server]:
                         lambda command: peer.namespace.command(*command),
                     )
             case "sqlite":
-                with _ours(folder, one.workers) as server:
+                with serving(initialised(folder), one.workers) as server:
                     yield server
             case _:
                 postgres = PostgresServer(fsync=True)
                 try:
-                    url = postgres.url("postgres")
-                    with _ours(folder, one.workers, postgres.pid, "--database", url) as server:
+                    config = initialised(folder, "--database", postgres.url("postgres"))
+                    with serving(config, one.workers, postgres.pid) as server:
                         yield server
                 finally:
                     postgres.remove()
 
 
-@contextmanager
-def _ours(folder: Path, workers: int, database: int = 0, *options: str) -> Iterator[Server]:
-    """scepkit's server: challenges once only, its policy, audit trail and durability as always."""
+def initialised(folder: Path, *options: str) -> Path:
+    """Make a CA as `scepkit init` does; its configuration."""
     (folder / "passphrase").write_text("benchmark")
-    scepkit = [sys.executable, "-m", "scepkit"]
-    home = folder / "ca"
-    subprocess.run(
-        [*scepkit, "init", str(home), "--passphrase-file", str(folder / "passphrase"), *options],
-        check=True,
-        capture_output=True,
-    )
-    config = home / "scepkit.toml"
+    command = [*_SCEPKIT, "init", str(folder / "ca")]
+    command += ["--passphrase-file", str(folder / "passphrase"), *options]
+    subprocess.run(command, check=True, capture_output=True)
+    config = folder / "ca" / "scepkit.toml"
     config.write_text(config.read_text() + _FREE)
+    return config
+
+
+@contextmanager
+def serving(config: Path, workers: int, database: int = 0) -> Iterator[Server]:
+    """scepkit's server: challenges once only, its policy, audit trail and durability as always."""
 
     def challenges(count: int) -> list[str]:
         made: list[str] = []
         while len(made) < count:
-            command = [*scepkit, "challenge", "new", "--config", str(config), "--quiet"]
+            command = [*_SCEPKIT, "challenge", "new", "--config", str(config), "--quiet"]
             command += ["--count", str(min(10_000, count - len(made)))]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             made += done.stdout.split()
         return made
 
-    log = folder / "log"
+    log = config.with_name("log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*scepkit, "serve", "--config", str(config), "--bind", "127.0.0.1:0",
+            [*_SCEPKIT, "serve", "--config", str(config), "--bind", "127.0.0.1:0",
              "--workers", str(workers)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
@@ -136,7 +138,7 @@ def _ours(folder: Path, workers: int, database: int = 0, *options: str) -> Itera
             process.pid,
             database,
             f"http://{_address(log, process)}/scep",
-            x509.load_pem_x509_certificate((home / "keys" / "main.pem").read_bytes()),
+            x509.load_pem_x509_certificate((config.parent / "keys" / "main.pem").read_bytes()),
             challenges,
             list,
         )

@@ -295,11 +295,11 @@ def _cells(*texts: str) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def write_page(page: Path, text: str) -> None:
+def write_page(page: Path, text: str, begin: str = _BEGIN) -> None:
     """Put a text between the marks of a page."""
-    before, _, rest = page.read_text().partition(_BEGIN)
+    before, _, rest = page.read_text().partition(begin)
     _, _, after = rest.partition(_END)
-    page.write_text(f"{before}{_BEGIN}\n\n{text}\n\n{_END}{after}")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{_END}{after}")
 
 
 if __name__ == "__main__":

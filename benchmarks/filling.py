@@ -1,0 +1,165 @@
+"""Fills a database with what millions of enrolments leave in it.
+
+Names, keys and certificates are noise of the usual sizes, so that indexes are as deep and as
+scattered as after so many enrolments: for each an operation, its alias, a used challenge and a
+certificate, of which every tenth is revoked.  The audit trail, which only grows at its end, and the
+outbox, which is emptied, are left out.  What is not unique is indexed afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from tests.store.postgres_server import PostgresServer
+
+BATCH = 100_000
+#: KiB of the file that are kept in memory while it is filled.
+_CACHE = 3_000_000
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How a database makes rows of noise: SQL expressions of the row's number `n`."""
+
+    series: str
+    noise: Callable[[str], str]
+    blob: Callable[[int], str]
+    hex: Callable[[str], str]
+
+
+_SQLITE = _Dialect(
+    "WITH RECURSIVE series (n) AS (VALUES (:first) UNION ALL"
+    " SELECT n + 1 FROM series WHERE n < :last)",
+    lambda label: f"noise('{label}', n)",
+    lambda size: f"randomblob({size})",
+    lambda value: f"lower(hex({value}))",
+)
+_POSTGRES = _Dialect(
+    "WITH series AS (SELECT generate_series(:first, :last) AS n)",
+    lambda label: f"sha256(('{label}:' || n)::bytea)",
+    # So small that PostgreSQL does not compress them, whatever is in them.
+    lambda size: f"decode(repeat(md5(n::text), {size // 16 + 1}), 'hex')",
+    lambda value: f"encode({value}, 'hex')",
+)
+
+
+def noise(label: str, number: int) -> bytes:
+    """32 bytes that are the same each time they are asked for."""
+    return sha256(f"{label}:{number}".encode()).digest()
+
+
+def serial(number: int) -> str:
+    """The serial number of a row."""
+    return "1" + noise("serial", number).hex()[:38]
+
+
+def _statements(dialect: _Dialect) -> list[str]:
+    """What fills the tables with the rows from :first to :last."""
+    subject = "'CN=device-' || n || ',O=Acme'"
+    number = f"'1' || substr({dialect.hex(dialect.noise('serial'))}, 1, 38)"
+    return [
+        f"""{dialect.series} INSERT INTO challenge (
+                id, profile, mac, bind, label, uses, uses_left, expires_at, created_at, created_by)
+            SELECT n, 'default', {dialect.noise("mac")}, '{{}}', '', 1, 0, :now, :now, 'bench'
+            FROM series""",
+        f"""{dialect.series} INSERT INTO operation (
+                id, profile, op_key, epoch, kind, state, transaction_id, subject, sans, reason,
+                attempts, created_at, decided_at, decided_by, finished_at, challenge_id, csr,
+                signer)
+            SELECT n, 'default', {dialect.noise("op")}, 0, 'enrol', 'issued',
+                {dialect.hex(dialect.noise("tid"))}, {subject}, '', '', 1, :now, :now,
+                'challenge', :now, n, {dialect.blob(600)}, {dialect.blob(600)}
+            FROM series""",
+        f"""{dialect.series} INSERT INTO transaction_alias (
+                profile, transaction_id, signer_spki, operation_id, first_seen, last_seen, seen)
+            SELECT 'default', {dialect.hex(dialect.noise("tid"))},
+                {dialect.noise("spki")}, n, :now, :now, 1 FROM series""",
+        f"""{dialect.series} INSERT INTO certificate (
+                id, ca_id, serial, operation_id, state, profile, subject, sans, not_before,
+                not_after, created_at, issued_at, revoked_at, revocation_reason, spki_sha256,
+                sha256, frozen, der)
+            SELECT n, 1, {number}, n,
+                CASE WHEN n % 10 = 0 THEN 'revoked' ELSE 'issued' END, 'default', {subject}, '',
+                :now, :now + 31536000000, :now, :now,
+                CASE WHEN n % 10 = 0 THEN :now END, CASE WHEN n % 10 = 0 THEN 1 END,
+                {dialect.blob(32)}, {dialect.blob(32)}, '{{}}', {dialect.blob(900)}
+            FROM series""",
+    ]
+
+
+def _insert(
+    execute: Callable[[str], object], dialect: _Dialect, count: int, now: int, say: str
+) -> None:
+    began = time.perf_counter()
+    execute("DELETE FROM challenge")  # `scepkit init` makes one
+    for first in range(1, count + 1, BATCH):
+        last = min(count, first + BATCH - 1)
+        for statement in _statements(dialect):
+            text = statement
+            for name, value in (("first", first), ("last", last), ("now", now)):
+                text = re.sub(rf":{name}\b", str(value), text)
+            execute(text)
+        if last % (10 * BATCH) == 0:
+            print(f"  {say}: {last} rows in {time.perf_counter() - began:.0f} s", flush=True)
+
+
+def fill_sqlite(file: Path, count: int, now: int) -> None:
+    """Fill a database that nobody has open, and whose CA has the number 1."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as database:
+        for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE}"):
+            database.execute(f"PRAGMA {setting}").fetchall()
+        database.create_function("noise", 2, noise, deterministic=True)
+        indexes = database.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
+        ).fetchall()
+        for name, _ in indexes:
+            database.execute(f"DROP INDEX {name}")
+        _insert(database.execute, _SQLITE, count, now, "SQLite")
+        for _, made_by in indexes:
+            database.execute(made_by)
+        database.execute("PRAGMA journal_mode = WAL").fetchall()
+
+
+_CONSTRAINTS = """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE contype = ANY ('{kinds}') AND connamespace = 'public'::regnamespace
+        AND conrelid = ANY ('{{challenge,operation,transaction_alias,certificate}}'::regclass[])
+"""
+_INDEXES = """
+    SELECT indexname, indexdef FROM pg_indexes
+    WHERE tablename IN ('challenge', 'operation', 'transaction_alias', 'certificate')
+"""
+
+
+def fill_postgres(server: PostgresServer, count: int, now: int) -> None:
+    """Fill a database whose CA has the number 1."""
+    foreign = server.sql(_CONSTRAINTS.format(kinds="{f}"))
+    unique = server.sql(_CONSTRAINTS.format(kinds="{u,p}"))
+    for table, name, _ in foreign + unique:
+        server.sql(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+    indexes = server.sql(_INDEXES)
+    for name, _ in indexes:
+        server.sql(f"DROP INDEX {name}")
+    server.sql("ALTER SYSTEM SET max_wal_size = '8GB'")
+    server.sql("ALTER SYSTEM SET synchronous_commit = off")
+    server.sql("ALTER SYSTEM SET maintenance_work_mem = '1GB'")
+    server.sql("SELECT pg_reload_conf()")
+    _insert(server.sql, _POSTGRES, count, now, "PostgreSQL")
+    for table, name, definition in unique + foreign:
+        server.sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+    for _, made_by in indexes:
+        server.sql(made_by)
+    for table in ("challenge", "operation", "certificate"):
+        server.sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {count})")
+    server.sql("VACUUM ANALYZE")
+    for name in ("max_wal_size", "synchronous_commit", "maintenance_work_mem"):
+        server.sql(f"ALTER SYSTEM RESET {name}")
+    server.sql("SELECT pg_reload_conf()")
+    server.sql("CHECKPOINT")
