@@ -89,6 +89,9 @@ class Backend:
     def not_ready(self, now: datetime) -> Sequence[str]:
         return ()
 
+    def impaired(self, now: datetime) -> Sequence[str]:
+        return ()
+
     def gauges(self, now: datetime) -> Sequence[Gauge]:
         return ()
 

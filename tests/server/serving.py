@@ -68,6 +68,9 @@ class Script:
             raise self.failure
         return ()
 
+    def impaired(self, now: datetime) -> Sequence[str]:
+        return ()
+
     def gauges(self, now: datetime) -> Sequence[Gauge]:
         return [Gauge("scep_pending", "Requests that wait.", 3, {"profile": "routers"})]
 

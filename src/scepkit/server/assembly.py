@@ -8,7 +8,7 @@ generations) may be missing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,6 @@ from scepkit.server.deployment import ALL_CIPHERS, ALL_DIGESTS, Deployment, Serv
 from scepkit.server.keyring import read_key
 from scepkit.server.naming import NamePatterns
 from scepkit.server.pepper import Pepper
-from scepkit.server.profile_settings import ProfileSettings
 from scepkit.server.profiles import certificate_profile
 from scepkit.server.roles import Authority, CaRoles, Generation, KeyPair, RaKeys, make_roles
 from scepkit.server.settings import CaSettings, KeyPairSettings, RaSettings, Settings
@@ -40,16 +39,22 @@ log = logging.getLogger("scepkit.server")
 LoadKey = Callable[[Path], PrivateKey]
 
 
-def assemble(settings: Settings, store: Store, now: datetime) -> Deployment:
+def assemble(
+    settings: Settings, store: Store, now: datetime, *, late: Container[str] = ()
+) -> Deployment:
     """Put everything together that a server works with.
 
+    :param late: CAs whose certificate, and those of their RAs, may be out of date: what worked
+        until then does not stand in the way of the rest.  Their profiles cannot issue.
     :raises ConfigErrors: it cannot work.
     :raises StoreUnavailable: the database cannot be used now.
     """
-    return assembled(settings, store.read(cas.listing), now)
+    return assembled(settings, store.read(cas.listing), now, late=late)
 
 
-def assembled(settings: Settings, generations: Sequence[Ca], now: datetime) -> Deployment:
+def assembled(
+    settings: Settings, generations: Sequence[Ca], now: datetime, *, late: Container[str] = ()
+) -> Deployment:
     """The same with the CAs of the database given: also with what they are going to be.
 
     :raises ConfigErrors: it cannot work.
@@ -73,7 +78,9 @@ def assembled(settings: Settings, generations: Sequence[Ca], now: datetime) -> D
             continue  # said already
         with _collecting(errors, f"profile.{name}"):
             agent = None if profile.ra is None else agents[profile.ra]
-            profiles[name] = _profile(settings, name, profile, authority, agent, pepper, now)
+            profiles[name] = _profile(
+                settings, name, authority, agent, pepper, now, late=authority.name in late
+            )
     if errors:
         raise ConfigErrors(tuple(errors))
     return Deployment(profiles, authorities, pepper)
@@ -257,12 +264,14 @@ def _pair(pair: KeyPairSettings, setting: str, load: LoadKey) -> KeyPair:
 def _profile(
     settings: Settings,
     name: str,
-    profile: ProfileSettings,
     authority: Authority,
     ra: RaKeys | None,
     pepper: Pepper,
     now: datetime,
+    *,
+    late: bool,
 ) -> ServedProfile:
+    profile = settings.profile[name]
     auth = profile.auth
     secret = None if auth.static_secret is None else auth.static_secret.text()
     clear = secret is not None and not secret.startswith(HASHED)
@@ -271,6 +280,7 @@ def _profile(
         ra,
         offer=profile.get_ca_cert,
         now=now,
+        late=late,
         by_password=auth.challenge is not None or clear,
     )
     ciphers, digests = set(ALL_CIPHERS), set(ALL_DIGESTS)

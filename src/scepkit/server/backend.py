@@ -96,7 +96,7 @@ class ScepBackend:
         self._started = datetime.now(UTC)
         self._store = open_database(settings)
         try:
-            deployment = assemble(settings, self._store, self._started)
+            deployment = assemble(settings, self._store, self._started, late=settings.ca)
         except BaseException:
             self._store.close()
             raise
@@ -122,10 +122,14 @@ class ScepBackend:
         """Be ready for other settings, keys and certificates."""
         from scepkit.server.assembly import assemble, register
         from scepkit.server.deployment import with_openers_of
+        from scepkit.server.health import late_profiles
 
         now = datetime.now(UTC)
         register(settings, self._store, actor="scepkit", now=now)
-        coming = assemble(settings, self._store, now)
+        # What is out of date already hinders nobody; a certificate that is new has to be right.
+        late = late_profiles(self.service.deployment, now)
+        cas = {settings.ca_name(name) for name in late if name in settings.profile}
+        coming = assemble(settings, self._store, now, late=cas)
         with self._lock:
             before = self.service.deployment
             self._coming = _Coming(settings, before, coming)
@@ -152,7 +156,8 @@ class ScepBackend:
 
         if self._coming is not None or not outdated(self.service.deployment, self._store):
             return
-        found = assemble(self._settings, self._store, datetime.now(UTC))
+        now = datetime.now(UTC)
+        found = assemble(self._settings, self._store, now, late=self._settings.ca)
         with self._lock:
             # A reload that began meanwhile looked at the database itself.
             if self._coming is None:

@@ -73,7 +73,19 @@ def _address_warnings(settings: Settings) -> Iterator[str]:
 
 def _ends(settings: Settings, deployment: Deployment, now: datetime) -> Iterator[str]:
     for name, authority in deployment.authorities.items():
-        end = authority.active.certificate.not_valid_after_utc
+        certificate = authority.active.certificate
+        end = certificate.not_valid_after_utc
+        if end < now:
+            yield (
+                f"the CA {name} has ended on {end:%Y-%m-%d}, and its profiles issue nothing: "
+                "scepkit ca rollover stage and activate make its successor"
+            )
+            continue
+        if certificate.not_valid_before_utc > now:
+            yield (
+                f"the CA {name} begins on {certificate.not_valid_before_utc:%Y-%m-%d}, and until "
+                "then its profiles issue nothing: is this machine's clock right?"
+            )
         if end - now < _SOON:
             yield (
                 f"the CA {name} ends on {end:%Y-%m-%d}: prepare its successor with "
@@ -94,8 +106,9 @@ def _ends(settings: Settings, deployment: Deployment, now: datetime) -> Iterator
     for certificate, name in agents.items():
         end = certificate.not_valid_after_utc
         if end - now < _SOON:
+            verb = "has ended" if end < now else "ends"
             yield (
-                f"the RA certificate of profile {name} ends on {end:%Y-%m-%d}, and with it all "
+                f"the RA certificate of profile {name} {verb} on {end:%Y-%m-%d}, and with it all "
                 "enrolment: scepkit ra new makes the next one"
             )
 

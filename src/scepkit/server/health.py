@@ -10,6 +10,7 @@ from datetime import datetime
 
 from cryptography import x509
 
+from scepkit.core.chains import title
 from scepkit.server.deployment import Deployment
 from scepkit.server.metrics import Gauge
 from scepkit.server.roles import Generation
@@ -32,14 +33,21 @@ class ServiceHealth:
         deployment = self._service.deployment
         self._service.store.check_schema()
         self._service.store.check_writable(milliseconds(now))
+        late = late_profiles(deployment, now)
         return (
-            *_key_faults(deployment, now),
+            # Where some profiles can work, no machine is to be taken out for the others.
+            *(late.values() if len(late) == len(deployment.profiles) else ()),
+            *_key_faults(deployment),
             *(
                 fault
                 for generation in _with_crls(deployment, now)
                 if (fault := self._crl_fault(generation, now))
             ),
         )
+
+    def impaired(self, now: datetime) -> tuple[str, ...]:
+        """What cannot be done now, though the rest can: short sentences."""
+        return tuple(late_profiles(self._service.deployment, now).values())
 
     def _crl_fault(self, generation: Generation, now: datetime) -> str:
         newest = self._next_update(generation)
@@ -103,6 +111,14 @@ class ServiceHealth:
                     newest.timestamp(),
                     {"ca": generation.label},
                 )
+        late = late_profiles(deployment, now)
+        for name in deployment.profiles:
+            yield Gauge(
+                "scep_profile_in_date",
+                "Whether the certificates of the profile's CA and RA are valid now.",
+                float(name not in late),
+                {"profile": name},
+            )
         for name, not_after in _agents(deployment):
             yield Gauge(
                 "scep_ra_certificate_not_after_seconds",
@@ -112,14 +128,21 @@ class ServiceHealth:
             )
 
 
-def _key_faults(deployment: Deployment, now: datetime) -> Iterator[str]:
-    for authority in deployment.authorities.values():
-        active = authority.active
-        if active.certificate.not_valid_after_utc <= now:
-            yield f"the certificate of the CA {active.label} has expired"
-    for name, not_after in _agents(deployment):
-        if not_after <= now:
-            yield f"an RA certificate of the profile {name} has expired"
+def late_profiles(deployment: Deployment, now: datetime) -> dict[str, str]:
+    """The profiles that can issue nothing now, each with the certificate that is out of date."""
+    found = {}
+    for name, profile in deployment.profiles.items():
+        active = profile.roles.authority.active
+        agents = [one for one in profile.roles.offered if not _is_ca(one)]
+        for what, one in (("the CA", active.certificate), *(("the RA", one) for one in agents)):
+            if not one.not_valid_before_utc <= now <= one.not_valid_after_utc:
+                state = "has expired" if one.not_valid_after_utc < now else "is not valid yet"
+                found[name] = f"profile {name}: the certificate of {what} {title(one)} {state}"
+                break
+    return found
+
+
+def _key_faults(deployment: Deployment) -> Iterator[str]:
     for name, profile in deployment.profiles.items():
         if not (profile.roles.tokens_answer() and profile.roles.tokens_sign()):
             yield f"a key of the profile {name} does not answer"

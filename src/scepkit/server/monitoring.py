@@ -30,10 +30,13 @@ _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Health(Protocol):
-    """What is known of the server's health; both may be called from any thread."""
+    """What is known of the server's health; all may be called from any thread."""
 
     def not_ready(self, now: datetime) -> Sequence[str]:
         """Why requests cannot be answered now: short sentences; none when they can."""
+
+    def impaired(self, now: datetime) -> Sequence[str]:
+        """What cannot be done now, though the rest can."""
 
     def gauges(self, now: datetime) -> Sequence[Gauge]:
         """Numbers of the database and of the certificates in use."""
@@ -86,10 +89,11 @@ class Monitor:
             reasons = await self._reasons.get()
         except (TimeoutError, Busy):
             reasons = ("the database does not answer in time",)
-        if not reasons:
-            return text_reply(200, "ready")
-        shown = "\n".join(("not ready", *reasons)) if _may_see(exchange) else "not ready"
-        return text_reply(503, shown)
+        status, word = (503, "not ready") if reasons else (200, "ready")
+        if not _may_see(exchange):
+            return text_reply(status, word)
+        shown = reasons or self._health.impaired(self._front.clock())
+        return text_reply(status, "\n".join((word, *shown)))
 
     async def metrics(self, exchange: Exchange) -> Reply:
         """The numbers, for those who may see them."""

@@ -175,6 +175,7 @@ def make_roles(
     *,
     offer: Offer | Literal["auto"] = "auto",
     now: datetime,
+    late: bool = False,
     by_password: bool = False,
     trial: bool = True,
 ) -> CaRoles:
@@ -182,12 +183,15 @@ def make_roles(
 
     :param offer: what GetCACert sends; "auto": "ra" with an RA, "chain" for an intermediate whose
         chain is known, else "ca".
+    :param late: certificates may be out of date, as long as all else is right.
     :param by_password: the profile knows secrets that requests may be encrypted with.
     :param trial: also use each key once.
     :raises InputError: it cannot work; the message says why, with all reasons.
     """
     active = authority.active
     ra = _announced(active, ra or RaKeys())
+    if late:
+        now = _in_date(active, ra, now)
     faults = list(_ca_faults(active, now))
     faults += _ra_faults(authority, ra, now)
     if faults:
@@ -219,6 +223,15 @@ def _announced(active: Generation, ra: RaKeys) -> RaKeys:
     if sign is not None and decrypt and not _issued_by(sign.certificate, active):
         sign = next((one for one in decrypt if _issued_by(one.certificate, active)), sign)
     return RaKeys(tuple(decrypt), sign or (decrypt[0] if decrypt else None))
+
+
+def _in_date(active: Generation, ra: RaKeys, now: datetime) -> datetime:
+    """The nearest moment at which the certificates in use are valid; `now` if there is none."""
+    pairs = [*ra.decrypt[:1], *((ra.sign,) if ra.sign else ())]
+    certificates = [active.certificate, *(pair.certificate for pair in pairs)]
+    first = max(one.not_valid_before_utc for one in certificates)
+    last = min(one.not_valid_after_utc for one in certificates)
+    return min(max(now, first), last) if first <= last else now
 
 
 # ------------------------------------------------------------------ what each may do

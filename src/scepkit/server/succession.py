@@ -276,7 +276,7 @@ def check_activation(settings: Settings, store: Store, name: str, *, now: dateti
         for row in rows
     ]
     try:
-        assembled(settings, imagined, now)
+        assembled(settings, imagined, now, late=settings.ca.keys() - {name})
     except ConfigErrors as errors:
         return [str(one) for one in errors.errors]
     return []

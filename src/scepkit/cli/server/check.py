@@ -81,7 +81,7 @@ def _put_together(settings: Settings, now: Any) -> tuple[str, Deployment]:
                 if state == "newer":
                     store.check_schema()  # says so
                 if state != "empty":
-                    return state, assemble(settings, store, now)
+                    return state, assemble(settings, store, now, late=settings.ca)
             except StoreUnavailable as error:
                 problem = error
     # An empty one in its place: what is wrong with the rest is wrong without it, too.
@@ -90,7 +90,7 @@ def _put_together(settings: Settings, now: Any) -> tuple[str, Deployment]:
         open_store("sqlite:///empty.db", relative_to=Path(directory)) as store,
     ):
         store.migrate()
-        deployment = assemble(settings, store, now)
+        deployment = assemble(settings, store, now, late=settings.ca)
     if problem is not None:
         raise problem
     return state, deployment

@@ -127,7 +127,7 @@ def deployment_of(office: Office) -> Deployment:
     """
     from scepkit.server.assembly import assemble
 
-    return assemble(office.settings, office.store, office.now)
+    return assemble(office.settings, office.store, office.now, late=office.settings.ca)
 
 
 def _encrypted(settings: Settings) -> bool:
