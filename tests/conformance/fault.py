@@ -22,6 +22,7 @@ class Fault:
     :param what: what is broken.
     :param kind: how that test ends.
     :param one_time: challenges are good once.
+    :param says: how the verdict begins.
     """
 
     test: str
@@ -30,6 +31,7 @@ class Fault:
     kind: Kind = Kind.FAIL
     one_time: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    says: str = ""
 
 
 def known(*faults: str, **options: Any) -> Callable[[], TestCa]:

@@ -247,18 +247,6 @@ class Impatient(Front):
             self.desk.policy.reject = None
 
 
-class Alike(Desk):
-    """Answers all that cannot be read alike, but takes its time over a good padding."""
-
-    def handle(self, request: Request) -> Outcome:
-        outcome = super().handle(request)
-        if isinstance(outcome.reply, Failure):
-            if outcome.reply.fail_info is not FailInfo.BAD_MESSAGE_CHECK:
-                time.sleep(0.02)
-            outcome.reply = Failure(FailInfo.BAD_MESSAGE_CHECK, "")
-        return outcome
-
-
 class NoTag(Desk):
     """Takes AES-GCM and does not look at its tag."""
 
@@ -369,8 +357,6 @@ STRAIN = [
     Fault("T104", "who comes too fast is refused for good", lambda: ca_with(front=Impatient),
           Kind.WARN),
     Fault("T72", "refusals say what was wrong inside", known()),
-    Fault("T72", "a good padding takes longer", lambda: ca_with(desk=Alike),
-          settings={"samples": 30}),
     Fault("T73", "refusals say what was wrong with the key", lambda: ca_with(desk=TellsOfKeys),
           settings={"samples": 30}),
 ]  # fmt: skip

@@ -12,21 +12,29 @@ from scepkit.ca import CertificateProfile
 from scepkit.conformance.challenges import Static
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Class
-from scepkit.conformance.telling import told_by_types
-from scepkit.conformance.verdicts import Kind
+from scepkit.conformance.telling import asked, told_by_types
+from scepkit.conformance.themes.timing import contents_under, times_of
+from scepkit.conformance.verdicts import Kind, Verdict
 from scepkit.testing import Policy, TestCa
+from scepkit.testing.desk import Desk
 from tests.conformance.broken import ca_with
 from tests.conformance.fault import Fault
 from tests.conformance.fault_table import DECIDING, READING, REPLY, WRAPPING
 from tests.conformance.late_faults import LATE
 from tests.conformance.outside_faults import OUTSIDE
 from tests.conformance.running import checks, results_of, session_for, told
-from tests.conformance.telling_faults import TELLING, Discreet
+from tests.conformance.telling_faults import (
+    LATER,
+    ONE_LATE,
+    TELLING,
+    Discreet,
+    Punctual,
+)
 
 #: On a busy machine hundreds of requests take their time.
 pytestmark = pytest.mark.timeout(180)
 
-ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE, *TELLING]
+ALL = [*OUTSIDE, *REPLY, *READING, *DECIDING, *WRAPPING, *LATE, *TELLING, *LATER]
 
 
 @dataclass
@@ -60,6 +68,7 @@ def test_a_broken_server_is_caught_by_the_test_for_its_fault(fault: Fault) -> No
     ):
         (result,) = results_of(session, checks(fault.test)).results
     assert result.kind is fault.kind, f"{result.kind}: {result.verdict}"
+    assert result.verdict.text.startswith(fault.says)
 
 
 #: What a test CA does and a server should not: names in a renewal are not compared, all causes of
@@ -119,6 +128,30 @@ def test_answers_that_tell_are_shown_side_by_side_for_their_messagetypes_only(fa
     named = verdict.text.partition(":")[0].split(", ")
     lines = [line.partition(": ")[0] for line in verdict.details]
     assert sorted(lines) == sorted(named * 2), verdict
+
+
+def times_under(what: str, desk: type[Desk]) -> Verdict:
+    """The verdict on the times of one messageType's answers."""
+    ca = ca_with(desk=desk)
+    with (
+        ca.serve() as url,
+        session_for(url, challenges=Static("secret"), allow_issue=True, samples=20) as session,
+    ):
+        session.discover()
+        probe = Probe(session, seconds=120)
+        (one,) = (one for one in asked(probe) if one.what == what)
+        return times_of(probe, {what: contents_under(probe, one)})
+
+
+@pytest.mark.parametrize("what", ONE_LATE)
+def test_a_server_that_is_late_under_one_messagetype_is_caught_by_its_times(what: str) -> None:
+    verdict = times_under(what, ONE_LATE[what])
+    assert verdict.kind is Kind.FAIL
+    assert verdict.text.startswith(f"{what}: ")
+
+
+def test_a_server_that_answers_in_time_is_not() -> None:
+    assert times_under("CertPoll (20)", Punctual).kind is not Kind.FAIL
 
 
 def test_every_test_that_counts_has_a_fault_that_it_catches() -> None:

@@ -61,7 +61,7 @@ def test_times_of_our_server_tell_nothing(tmp_path: Path) -> None:
             challenges=Minted(server.operator),
             allow_issue=True,
             intrusive=True,
-            samples=30,
+            samples=20,
         ) as session,
     ):
         report = results_of(session, checks("T72", "T73"))

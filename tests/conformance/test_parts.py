@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from scepkit.conformance.runner import run, run_one
 from scepkit.conformance.statistics import compare, least_visible, threshold
 from scepkit.conformance.themes.algorithms import _may_be_broken
 from scepkit.conformance.themes.load import serials
-from scepkit.conformance.themes.timing import judge
+from scepkit.conformance.themes.timing import Times, judge
 from scepkit.conformance.verdicts import Kind, Verdict, failed, passed
 from scepkit.core.ber import to_der
 from scepkit.core.http import HttpRequest, HttpResponse
@@ -312,29 +312,53 @@ def drawn(seed: int, mean: float, count: int = 200) -> list[float]:
     return [draw.gauss(mean, 0.001) for _ in range(count)]
 
 
-def times(**means: float) -> dict[str, list[float]]:
-    found = {name: drawn(seed, mean) for seed, (name, mean) in enumerate(means.items())}
-    return {**found, "the same once more": drawn(99, next(iter(means.values())))}
+def times(seed: int = 0, **means: float) -> dict[str, list[float]]:
+    found = {name: drawn(seed + at, mean) for at, (name, mean) in enumerate(means.items())}
+    return {**found, "the same once more": drawn(seed + 99, next(iter(means.values())))}
+
+
+def endless(first: Times, *others: Times) -> Iterator[Times]:
+    """Measurements; nobody may ask for more than there are."""
+    yield first
+    yield from others
+    pytest.fail("measured too often")
 
 
 def test_equal_times_show_no_difference() -> None:
-    verdict = judge(times(a=0.01, b=0.01, c=0.01), "a")
+    verdict = judge(endless(times(a=0.01, b=0.01, c=0.01)), "a")
     assert verdict.kind is Kind.PASS
     assert "Mann-Whitney over 200 answers" in verdict.details[-1]
 
 
-def test_a_slower_cause_is_found() -> None:
-    verdict = judge(times(a=0.01, b=0.0108, c=0.01), "a")
+def test_a_slower_cause_is_found_if_it_is_slower_twice() -> None:
+    slower = [times(seed, a=0.01, b=0.0108, c=0.01) for seed in (0, 1000)]
+    verdict = judge(endless(*slower), "a")
     assert verdict.kind is Kind.FAIL
     assert verdict.text.startswith("b takes longer than")
+
+
+@pytest.mark.parametrize(
+    "second", [{"a": 0.01, "b": 0.01, "c": 0.01}, {"a": 0.0108, "b": 0.01, "c": 0.0108}]
+)
+def test_a_difference_that_does_not_come_again_is_inconclusive(second: dict[str, float]) -> None:
+    found = [times(a=0.01, b=0.0108, c=0.01), times(1000, **second)]
+    verdict = judge(found, "a")
+    assert verdict.kind is Kind.INCONCLUSIVE
+    assert "again" in verdict.text
 
 
 def test_a_noisy_machine_is_inconclusive() -> None:
     found = times(a=0.01, b=0.012)
     found["the same once more"] = drawn(5, 0.02)
-    assert judge(found, "a").kind is Kind.INCONCLUSIVE
+    assert judge([found] * 3, "a").kind is Kind.INCONCLUSIVE
     wide = {name: [one * 50 for one in values] for name, values in times(a=0.01, b=0.01).items()}
-    assert judge(wide, "a").kind is Kind.INCONCLUSIVE
+    assert judge([wide], "a").kind is Kind.INCONCLUSIVE
+
+
+def test_a_machine_that_grows_quiet_is_judged_by_its_quiet_times() -> None:
+    found = times(a=0.01, b=0.012)
+    found["the same once more"] = drawn(5, 0.02)
+    assert judge(endless(found, times(a=0.01, b=0.01)), "a").kind is Kind.PASS
 
 
 def test_the_statistic_is_that_of_mann_and_whitney() -> None:

@@ -137,7 +137,8 @@ def _notes(session: Session) -> tuple[str, ...]:
     if not session.settings.intrusive:
         notes.append("tests that load the server did not run (--intrusive)")
     if session.issued:
-        notes.append(f"{len(session.issued)} certificates were issued; revoke them if you must")
+        count = len(set(session.issued))
+        notes.append(f"{count} certificates were issued; revoke them if you must")
     return tuple(notes)
 
 

@@ -1,5 +1,7 @@
 """What the words of an answer tell of an encrypted content, under each messageType (attack A2).
 
+`asked` also says what is to be sent where times are compared (`themes.timing`).
+
 Whoever catches an envelope can send it again, changed, under a messageType of his choice and signed
 with his own key.  So within one messageType nothing may depend on whether the content could be
 decrypted, and whether it is what that messageType holds.
@@ -16,7 +18,7 @@ from collections.abc import Mapping
 from scepkit.conformance import cmsparts, crafted
 from scepkit.conformance.answers import Answer
 from scepkit.conformance.cmsparts import Identity, Sealing
-from scepkit.conformance.messages import new_transaction_id
+from scepkit.conformance.messages import Draft, new_transaction_id
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.requesters import Requester
 from scepkit.conformance.verdicts import Ended, Verdict, failed
@@ -24,6 +26,7 @@ from scepkit.core import asn1
 from scepkit.core.certificates import view_of
 from scepkit.core.http import body_excerpt
 from scepkit.core.names import parse_subject
+from scepkit.values import frozen
 
 #: Bytes by which equal answers may differ in length: ECDSA signatures do.
 _CLASS = 16
@@ -41,6 +44,53 @@ _OWN = "CertPoll (20) for an own transaction"
 Contents = Mapping[str, tuple[bytes, bool]]
 
 
+@frozen
+class Asked:
+    """What a server is asked under one messageType.
+
+    Attributes:
+        what: the messageType, for people.
+        message_type: its number.
+        signer: who asks.
+        transaction_id: a transaction of the signer's, or "" for a new one with each message.
+        data: what that messageType holds, about nothing that the server has.
+        contents: this and others.
+    """
+
+    what: str
+    message_type: str
+    signer: Identity
+    transaction_id: str
+    data: bytes
+    contents: Contents
+
+    def draft(self, probe: Probe, what: str, sealing: Sealing) -> Draft:
+        """A message of this kind with another envelope."""
+        return probe.draft(
+            probe.baseline_requester(),
+            what=f"{self.what}, {what}",
+            message_type=self.message_type,
+            data=self.data,
+            sealing=sealing,
+            signer=self.signer,
+            transaction_id=self.transaction_id or new_transaction_id(),
+        )
+
+    def alike(self) -> Contents:
+        """The data, garbage, and the data with a bad padding, all of one length."""
+        tag = asn1.SEQUENCE if self.message_type == "20" else asn1.INTEGER
+        garbage = next(
+            made
+            for filler in range(len(self.data), 0, -1)
+            if len(made := _begun(tag, filler)) <= len(self.data)
+        )
+        return {
+            "its own data": (self.data, True),
+            "garbage": (garbage, True),
+            "a bad padding": (self.data, False),
+        }
+
+
 def look(answer: Answer) -> str:
     """What anybody sees of an answer, but for its length and what is different each time."""
     reply = answer.reply
@@ -55,17 +105,17 @@ def told_by_types(probe: Probe) -> Verdict | None:
     """A failure if a messageType is answered by what is in the content; None if none is."""
     lines: list[str] = []
     telling: list[str] = []
-    for what, kind, signer, transaction_id, contents in _asked(probe):
+    for one in asked(probe):
         for _ in range(2):
             answers = {
-                name: _send(probe, f"{what}, {name}", kind, signer, transaction_id, *content)
-                for name, content in contents.items()
+                name: probe.send(one.draft(probe, name, sealing(*content)))
+                for name, content in one.contents.items()
             }
             if alike := _alike(list(answers.values())):
                 break
         if not alike:
-            telling.append(what)
-            lines += _table(what, answers)
+            telling.append(one.what)
+            lines += _table(one.what, answers)
     if not telling:
         return None
     return failed(
@@ -92,24 +142,26 @@ def _table(what: str, answers: Mapping[str, Answer]) -> list[str]:
     return [f"{what}: {answer}, to {'; '.join(names)}" for answer, names in found.items()]
 
 
-_Asked = tuple[str, str, Identity, str, Contents]
-
-
-def _asked(probe: Probe) -> list[_Asked]:
-    """What is asked, its messageType, who signs, a transactionID or "" for new ones, contents."""
+def asked(probe: Probe) -> list[Asked]:
+    """What the server is asked, under each messageType, with several contents."""
     requester = probe.requester(challenge="scepkit-check-no-challenge")
     stranger = requester.identity()
     holder = _holder(probe) or stranger
     contents = _contents(probe, requester)
     signers = {"19": stranger, "17": holder, "20": stranger, "21": holder, "22": holder}
-    asked = [
-        (what, kind, signers[kind], "", contents[kind]) for kind, what in _TYPES.items()
-    ]  # a CertPoll has a transactionID that nobody has had
+
+    def under(what: str, kind: str, signer: Identity, transaction_id: str) -> Asked:
+        own = "a foreign issuer" if kind in {"21", "22"} else next(iter(contents[kind]))
+        data, _ = contents[kind][own]
+        return Asked(what, kind, signer, transaction_id, data, contents[kind])
+
+    # A CertPoll has a transactionID that nobody has had.
+    found = [under(what, kind, signers[kind], "") for kind, what in _TYPES.items()]
     first = probe.baseline()
     if first.success or first.pending:
         message = first.message
-        asked.append((_OWN, "20", message.signer, message.transaction_id, contents["20"]))
-    return asked
+        found.append(under(_OWN, "20", message.signer, message.transaction_id))
+    return found
 
 
 def _holder(probe: Probe) -> Identity | None:
@@ -151,37 +203,25 @@ def _unreadable(data: bytes, tag: int = asn1.INTEGER) -> Contents:
 
     :param tag: of the element that the garbage is in, behind that beginning.
     """
-    garbage = asn1.element(tag, b"\x01", secrets.token_bytes(60))
-    begun = asn1.element(asn1.SEQUENCE, asn1.element(asn1.SEQUENCE), garbage)
     return {
-        "a fitting beginning and garbage": (begun, True),
+        "a fitting beginning and garbage": (_begun(tag, 60), True),
         "garbage": (secrets.token_bytes(len(data)), True),
         "data with a bad padding": (data, False),
         "garbage with a bad padding": (secrets.token_bytes(len(data)), False),
     }
 
 
-def _send(
-    probe: Probe,
-    what: str,
-    kind: str,
-    signer: Identity,
-    transaction_id: str,
-    data: bytes,
-    padded: bool,
-) -> Answer:
+def _begun(tag: int, count: int) -> bytes:
+    """The beginning of a structure, and that much garbage in its second element."""
+    garbage = asn1.element(tag, b"\x01", secrets.token_bytes(count))
+    return asn1.element(asn1.SEQUENCE, asn1.element(asn1.SEQUENCE), garbage)
+
+
+def sealing(data: bytes, padded: bool) -> Sealing:
+    """How to encrypt data, with a good or a bad padding."""
     key, iv = secrets.token_bytes(16), secrets.token_bytes(16)
     if padded:
         ciphertext = cmsparts.encrypt("aes128", key, iv, data)
     else:  # to the next block with zeros, which is no length of a padding
         ciphertext = cmsparts.raw_cbc("aes128", key, iv, data + bytes(16 - len(data) % 16))
-    draft = probe.draft(
-        probe.baseline_requester(),
-        what=what,
-        message_type=kind,
-        data=data,
-        sealing=Sealing(key=key, iv=iv, ciphertext=ciphertext),
-        signer=signer,
-        transaction_id=transaction_id or new_transaction_id(),
-    )
-    return probe.send(draft)
+    return Sealing(key=key, iv=iv, ciphertext=ciphertext)

@@ -40,8 +40,7 @@ TYPES = {
     "GetCert": "21",
     "GetCRL": "22",
 }
-#: What the last lines of a table are called.
-SPREAD = "spread of the lower quartiles, ms"
+#: What the last line is called.
 OPERATION = "one RSA-2048 private operation, ms"
 #: Seconds for each use of a key in a smart card or a remote module.
 SLOW_TOKEN = 0.02
@@ -145,15 +144,6 @@ class Sample:
 
     times: Mapping[str, list[float]]
 
-    def quartiles(self) -> dict[str, float]:
-        """The lower quartile of each cause: what a busy machine moves least."""
-        return {cause: sorted(found)[len(found) // 4] for cause, found in self.times.items()}
-
-    def spread(self) -> float:
-        """Between the slowest and the quickest cause, in milliseconds of the lower quartiles."""
-        quartiles = self.quartiles().values()
-        return max(quartiles) - min(quartiles)
-
     def told_apart(self) -> list[Difference]:
         """Every pair of causes, those first that are told apart best."""
         return compare(
@@ -224,11 +214,10 @@ def _world(key: str, grid: timedelta, store: Store) -> World:
 
 
 def _table(kind: str, found: Sample) -> None:
-    width = max(len(cause) for cause in (*found.times, OPERATION))
+    width = max(len(cause) for cause in found.times)
     print(f"{kind}")
     for cause, times in found.times.items():
         print(f"  {cause:<{width}}", *(f"{one:8.3f}" for one in quantiles(times, n=4)))
-    print(f"  {SPREAD:<{width}} {found.spread():8.3f}")
     worst = found.told_apart()[0]
     visible = least_visible(len(found.times), len(found.times[worst.slower]))
     print(
