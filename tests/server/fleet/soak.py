@@ -6,7 +6,8 @@ Devices enrol and renew with one-time challenges; first as many as can be, to le
 machine does, then at a part of that (80 %).  Meanwhile processes are killed with SIGKILL; with
 several nodes also whole nodes, which are started again; with `--restart-database` PostgreSQL is
 stopped as by a power cut.  One worker is never killed, so that its memory can be watched over the
-whole time.  In the end the database and the devices are asked whether the promises were kept.
+whole time; that of the others begins anew with each kill.  In the end the database and the devices
+are asked whether the promises were kept.
 """
 
 from __future__ import annotations
@@ -15,56 +16,30 @@ import argparse
 import json
 import os
 import random
-import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.server.fleet.clients import Fleet
+from tests.server.fleet.memory import SPAN, Memory, resident
 from tests.server.fleet.sites import Node, Site
 from tests.server.fleet.verdict import verdict
 from tests.store.postgres_server import PostgresServer
 
 #: The process of the first node that is never killed.
 SPARED = "worker-1"
-#: Growth of the spared worker that is called flat: what a heap needs to settle.
-FLAT_MIB = 8.0
-MOST_MIB = 120.0
-#: The part of the time after which memory is expected to be flat.
-_WARM = 0.25
-_MIB = 1024 * 1024
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+#: What a worker may grow by in `memory.SPAN` certificates and still be called flat, and what it may
+#: have at all, in MiB.
+FLAT_MIB, MOST_MIB = 8.0, 120.0
+#: Seconds between two lines about how it goes.
+_TELL = 60.0
 #: What is logged as an error because of what was done to the server.
 _MEANT = ("a process ended that should not have", 'cannot work reason="the database cannot be')
-
-
-@dataclass
-class Memory:
-    """Resident sizes of one process, in MiB, with the seconds since the start."""
-
-    samples: list[tuple[float, float]] = field(default_factory=list)
-
-    def summary(self) -> dict[str, Any]:
-        """Medians of ten parts of the time, the most, and what it grew after warming up."""
-        until = self.samples[-1][0]
-        warm = [mib for at, mib in self.samples if at >= until * _WARM]
-        tenth = max(1, len(warm) // 10)
-        start, end = statistics.median(warm[:tenth]), statistics.median(warm[-tenth:])
-        parts: list[list[float]] = [[] for _ in range(10)]
-        for at, mib in self.samples:
-            parts[min(9, int(10 * at / until))].append(mib)
-        return {
-            "first": round(self.samples[0][1], 1),
-            "curve": [round(statistics.median(part), 1) for part in parts if part],
-            "most": round(max(mib for _, mib in self.samples), 1),
-            "grew": round(end - start, 1),
-        }
 
 
 class Soak:
@@ -77,6 +52,7 @@ class Soak:
         self.began = time.monotonic()
         self.kills: dict[str, int] = {}
         self.memory: dict[str, Memory] = {}
+        self._tell_at = self.began + _TELL
         self.nodes = []
         self._stop = threading.Event()
         for number in range(options.nodes):
@@ -93,8 +69,10 @@ class Soak:
             fleet.rate = capacity * options.load
             self.began = time.monotonic()
             before, requests = fleet.issued, fleet.counts["requests"]
-            self._disturb(seconds, database)
+            own, servers = time.process_time(), cpu_seconds(self.nodes[0])
+            self._disturb(fleet, seconds, database)
             lasted = time.monotonic() - self.began
+            own, servers = time.process_time() - own, cpu_seconds(self.nodes[0]) - servers
             issued, requests = fleet.issued - before, fleet.counts["requests"] - requests
         with self.site.opened() as store:
             found = verdict(fleet, store)
@@ -102,11 +80,14 @@ class Soak:
             "seconds": round(lasted),
             "certificates a second, at most": round(capacity, 1),
             "certificates a second, under load": round(issued / lasted, 1),
+            "ms of CPU of the devices, each certificate": round(own / issued * 1000, 2),
+            "ms of CPU of the first node, each certificate": round(servers / issued * 1000, 2),
             "certificates": fleet.issued,
             "requests": fleet.counts["requests"],
             "requests under load": requests,
             "kills": sum(self.kills.values()),
             "killed": self.kills,
+            "retries": sum(times for what, times in fleet.counts.items() if "retry" in what),
             "thefts refused": fleet.ledger.thefts,
             "what happened": dict(sorted(fleet.counts.items())),
             "memory in MiB": {name: one.summary() for name, one in self.memory.items()},
@@ -122,7 +103,7 @@ class Soak:
         time.sleep(seconds)
         return max(1.0, (fleet.issued - before) / (time.monotonic() - began))
 
-    def _disturb(self, seconds: float, database: PostgresServer | None) -> None:
+    def _disturb(self, fleet: Fleet, seconds: float, database: PostgresServer | None) -> None:
         options = self.options
         end = self.began + seconds
         kill_at = self.began + options.kill_every
@@ -135,7 +116,8 @@ class Soak:
             if database is not None and now >= restart_at:
                 self._restart(database)
                 restart_at = time.monotonic() + options.restart_database
-            self._sample(now - self.began)
+            self._sample(fleet.issued)
+            self._tell(fleet, now - self.began)
             time.sleep(min(1.0, options.kill_every / 4))
 
     def _kill(self, progress: float) -> None:
@@ -167,16 +149,26 @@ class Soak:
     def _count(self, what: str) -> None:
         self.kills[what] = self.kills.get(what, 0) + 1
 
-    def _sample(self, at: float) -> None:
+    def _sample(self, issued: int) -> None:
         node = self.nodes[0]
         node.read_log()
         supervisor = node.process
         assert supervisor is not None
-        pids = {"supervisor": supervisor.pid, SPARED: node.pids[SPARED], "jobs": node.pids["jobs"]}
-        for name, pid in pids.items():
+        for name, pid in {"supervisor": supervisor.pid, **node.pids}.items():
             mib = resident(pid)
             if mib is not None:
-                self.memory.setdefault(name, Memory()).samples.append((at, mib))
+                self.memory.setdefault(name, Memory()).samples.append((issued, mib))
+
+    def _tell(self, fleet: Fleet, at: float) -> None:
+        """Say now and then how it goes."""
+        if self.began + at < self._tell_at:
+            return
+        self._tell_at += _TELL
+        sizes = [f"{name} {one.samples[-1][1]:.1f}" for name, one in self.memory.items()]
+        sys.stderr.write(
+            f"{at:5.0f} s: {fleet.issued} certificates, {sum(self.kills.values())} kills,"
+            f" {len(fleet.failures)} failures; MiB: {', '.join(sizes)}\n"
+        )
 
     def _logged(self) -> list[str]:
         """What servers logged as errors, without what was meant."""
@@ -190,25 +182,33 @@ class Soak:
         ][:20]
 
 
-def resident(pid: int) -> float | None:
-    """The resident size of a process in MiB, or None when it is gone."""
+def cpu_seconds(node: Node) -> float:
+    """What the processes of a node have used, with those that are dead."""
+    assert node.process is not None
+    supervisor = _times(node.process.pid)
+    return sum(supervisor) + sum(sum(_times(pid)[:2]) for pid in node.pids.values())
+
+
+def _times(pid: int) -> list[float]:
+    """User, system, and both of the children that are gone."""
     try:
-        text = Path(f"/proc/{pid}/statm").read_text()
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:15]
     except OSError:
-        return None
-    return int(text.split()[1]) * _PAGE / _MIB
+        return [0.0]
+    return [int(one) / os.sysconf("SC_CLK_TCK") for one in fields]
 
 
-def verdict_is_good(figures: dict[str, Any]) -> bool:
+def verdict_is_good(figures: dict[str, Any], memory: dict[str, Memory]) -> bool:
     """Whether nothing is what may not be, and memory is as it should be."""
-    worker = figures["memory in MiB"][SPARED]
     wrong = [
         name for name, value in list(figures.items())[list(figures).index("what failed") :] if value
     ]
-    if worker["grew"] > FLAT_MIB:
-        wrong.append(f"a worker grew by {worker['grew']} MiB")
-    if worker["most"] > MOST_MIB:
-        wrong.append(f"a worker had {worker['most']} MiB")
+    line = memory[SPARED].line()
+    if line is not None and line.over(SPAN)[1] > FLAT_MIB:
+        wrong.append(f"{SPARED} grows by more than {FLAT_MIB} MiB in {SPAN} certificates")
+    wrong += [
+        f"{name} had {one.most:.1f} MiB" for name, one in memory.items() if one.most > MOST_MIB
+    ]
     figures["wrong"] = wrong
     return not wrong
 
@@ -255,8 +255,9 @@ def main() -> int:
         if database is not None:
             url = database.url(database.new_database())
         site = Site(Path(folder), url, workers=options.workers, lease=options.lease)
-        figures = Soak(options, site, stack).run(database)
-    good = verdict_is_good(figures)
+        soak = Soak(options, site, stack)
+        figures = soak.run(database)
+    good = verdict_is_good(figures, soak.memory)
     if options.json:
         sys.stdout.write(json.dumps(figures))
     else:

@@ -9,7 +9,7 @@ from tests.server.fleet.clients import Fleet
 from tests.server.verdict import broken
 
 #: Seconds for the servers to finish what their dead processes had begun.
-_SETTLING = 60.0
+_SETTLING = 180.0
 
 
 def verdict(fleet: Fleet, store: Store) -> dict[str, int]:
