@@ -53,7 +53,7 @@ class Script:
         return text("certificate")
 
     def get_next_ca_cert(self, profile: str) -> Reply:
-        return Reply(501, b"", "text/plain")
+        return Reply(404, b"", "text/plain")
 
     def crl(self, ca: str, now: datetime) -> Document | None:
         return None

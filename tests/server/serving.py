@@ -37,7 +37,7 @@ class Script:
     pki: Callable[[str, bytes, Context], Reply] = lambda profile, body, context: Reply(
         200, profile.encode() + b":" + body, PKI_MESSAGE
     )
-    next_ca: Reply = field(default_factory=lambda: Reply(501, b"none\n", "text/plain"))
+    next_ca: Reply = field(default_factory=lambda: Reply(404, b"none\n", "text/plain"))
     documents: dict[str, Document] = field(default_factory=dict)
     failure: Exception | None = None
     contexts: list[Context] = field(default_factory=list)

@@ -98,8 +98,13 @@ def test_answers_have_exact_types_and_lengths_and_are_not_kept(server: Running) 
         assert "server" not in answer.headers
 
 
-def test_next_ca_without_a_successor_is_501(server: Running) -> None:
-    assert server.ask("/scep?operation=GetNextCACert").status == 501
+def test_next_ca_without_a_successor_is_404_and_no_warning() -> None:
+    with running() as found, logged() as records:
+        assert found.ask("/scep?operation=GetNextCACert").status == 404
+        found.ask("/metrics")  # the line of the request before is there by then
+    levels = {one.levelname for one in records if one.name == "scepkit.request"}
+    assert levels <= {"INFO", "DEBUG"}
+    assert "INFO" in levels
 
 
 def test_next_ca_with_one_is_its_answer() -> None:

@@ -270,7 +270,7 @@ def test_the_operations_that_need_no_message(server: Running, world: World) -> N
     ca = server.ask("/scep?operation=GetCACert")
     assert ca.headers["content-type"] == CA_CERT_TYPE
     assert ca.body == world.authority.active.seen.der
-    assert server.ask("/scep?operation=GetNextCACert").status == 501
+    assert server.ask("/scep?operation=GetNextCACert").status == 404
 
 
 def test_the_crl_and_the_certificate_are_published(server: Running, world: World) -> None:

@@ -540,7 +540,7 @@ def test_without_a_next_ca_there_is_nothing_to_get() -> None:
     ca = make_ca()
     with pytest.raises(NotSupportedError):
         make_client(ca).get_next_ca_certificates()
-    assert ca.handle(http.next_ca_request(parse_endpoint(URL))).status == 501
+    assert ca.handle(http.next_ca_request(parse_endpoint(URL))).status == 404
     with pytest.raises(InputError, match="stage_next_ca"):
         ca.activate_next_ca()
 

@@ -104,12 +104,12 @@ class ScepService:
         return Reply(200, *offers.ca_certificates(found.roles.offered))
 
     def get_next_ca_cert(self, profile: str) -> Reply:
-        """GetNextCACert (RFC 8894 section 4.7)."""
+        """GetNextCACert (RFC 8894 section 4.7); 404 while there is none, as it is not announced."""
         found = self.deployment.profiles.get(profile)
         if found is None:
             return _no_profile()
         if found.next_ca is None:
-            return Reply(501, b"no next CA certificate is staged\n", _TEXT)
+            return Reply(404, b"there is no next CA certificate now\n", _TEXT)
         return Reply(200, found.next_ca, NEXT_CA_CERT_TYPE)
 
     def ca_certificate(self, label: str) -> Document | None:

@@ -83,7 +83,7 @@ def next_ca(
 ) -> Answer:
     """The answer to GetNextCACert, signed with the present CA's key (RFC 8894 section 4.7.1)."""
     if following is None:
-        return text(501, "there is no next CA certificate")
+        return text(404, "there is no next CA certificate")
     certificates = [*map(der, following.issuer.bundle)]
     bundle = cms.certs_only(certificates)
     if Fault.NEXT_CA_UNSIGNED in faults:

@@ -264,7 +264,7 @@ def test_a_rollover_is_noticed_announced_and_done(store: Store, tmp_path: Path) 
     certificate = certificate_of(world.ask(world.device().enrol(world.mint())))
     certificate.verify_directly_issued_by(following.certificate)
     assert "http://ca.example/crl/main~2.crl" in str(certificate.extensions)
-    assert world.service.get_next_ca_cert("default").status == 501
+    assert world.service.get_next_ca_cert("default").status == 404
     assert jobs.make_due_crls(world.service, NOW) == ["main", "main~2"]
 
 

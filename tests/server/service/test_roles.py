@@ -324,7 +324,7 @@ def test_get_next_ca_cert_is_signed_with_the_present_key_and_believed(lite: Stor
     trusted = authenticate(CaOffer("", None, (ca.certificate,)), ca.certificate, NOW)
     assert verify_next_ca(reply.body, trusted, NOW) == (following.certificate,)
     world.change(next_ca=None)
-    assert world.service.get_next_ca_cert("default").status == 501
+    assert world.service.get_next_ca_cert("default").status == 404
 
 
 def test_an_unknown_profile_is_not_found(lite: Store) -> None:
