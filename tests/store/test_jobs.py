@@ -51,12 +51,15 @@ def test_lock_is_given_back_after_an_error(store: Store) -> None:
 
 
 def test_nodes_say_that_they_are_alive(store: Store) -> None:
-    for name, now in (("b", NOW), ("a", NOW + 1), ("b", NOW + 2)):
+    for name, now, key in (("b", NOW, ""), ("a", NOW + 1, ""), ("b", NOW + 2, "key")):
         store.write(
-            lambda tx, name=name, now=now: jobs.heartbeat(  # type: ignore[misc]
-                tx, name, version="1", started_at=NOW, now=now
+            lambda tx, name=name, now=now, key=key: jobs.heartbeat(  # type: ignore[misc]
+                tx, name, version="1", started_at=NOW, now=now, challenge_key=key
             )
         )
-    assert store.read(jobs.nodes) == [Node("a", "1", NOW, NOW + 1), Node("b", "1", NOW, NOW + 2)]
+    assert store.read(jobs.nodes) == [
+        Node("a", "1", NOW, NOW + 1),
+        Node("b", "1", NOW, NOW + 2, "key"),
+    ]
     assert store.write(lambda tx: jobs.forget(tx, NOW + 2)) == 1
     assert [node.name for node in store.read(jobs.nodes)] == ["b"]

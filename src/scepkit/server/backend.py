@@ -114,9 +114,13 @@ class ScepBackend:
 
     def cautions(self) -> Sequence[str]:
         """What works, but perhaps not as it was meant."""
-        from scepkit.server.cautions import cautions
+        from scepkit.server.cautions import cautions, other_challenge_keys
 
-        return cautions(self._settings, self.service.deployment, self._started)
+        deployment, name = self.service.deployment, node_name(self._settings)
+        return [
+            *cautions(self._settings, deployment, self._started),
+            *other_challenge_keys(self._store, name, deployment.pepper, self._started),
+        ]
 
     def prepare(self, settings: Settings) -> None:
         """Be ready for other settings, keys and certificates."""
@@ -180,6 +184,7 @@ class ScepBackend:
                 version=__version__,
                 started_at=milliseconds(self._started),
                 now=milliseconds(now),
+                challenge_key=self.service.deployment.pepper.fingerprint,
             )
         )
 

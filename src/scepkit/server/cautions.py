@@ -21,10 +21,15 @@ from scepkit.config import Secret, format_duration
 from scepkit.core.chains import Facts, title
 from scepkit.server.auth_settings import AuthSettings
 from scepkit.server.deployment import Deployment, ServedProfile
+from scepkit.server.pepper import Pepper
 from scepkit.server.profile_settings import ProfileSettings
 from scepkit.server.settings import Settings
+from scepkit.store import Store, jobs
+from scepkit.store.rows import moment
 
 _DAY = timedelta(days=1)
+#: Servers say every 20 seconds that they are alive.
+_SILENT = timedelta(minutes=2)
 #: An end that is nearer than this is warned of.
 _SOON = 60 * _DAY
 # Q31: Windows' clocks while it is set up.
@@ -51,6 +56,28 @@ def cautions(settings: Settings, deployment: Deployment, now: datetime) -> list[
         *_open_files(settings),
         *_bare_keys(settings),
     ]
+
+
+def other_challenge_keys(store: Store, name: str, own: Pepper, now: datetime) -> Iterator[str]:
+    """Who has another challenge key: this server when it last ran, and others that are running.
+
+    :param name: what this server is called among the nodes of the database.
+    :raises StoreError: the database cannot be used.
+    """
+    for node in store.read(jobs.nodes):
+        if node.challenge_key in {"", own.fingerprint}:
+            continue
+        if node.name == name:
+            yield (
+                "secrets.challenge_key is another one than when this server last ran: challenges "
+                "that were handed out before are refused"
+            )
+        elif now - moment(node.heartbeat_at) < _SILENT:
+            yield (
+                f"secrets.challenge_key is another one than that of the node {node.name}, which "
+                "runs on the same database: each refuses the challenges that the other hands out, "
+                "so copy keys/challenge.key from one to the other"
+            )
 
 
 def _address_warnings(settings: Settings) -> Iterator[str]:

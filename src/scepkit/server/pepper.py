@@ -38,7 +38,7 @@ class Pepper:
     :raises InputError: it is shorter.
     """
 
-    __slots__ = ("_derive", "_mac", "_seal")
+    __slots__ = ("_derive", "_mac", "_seal", "fingerprint")
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _LEAST_KEY_BYTES:
@@ -46,6 +46,8 @@ class Pepper:
         self._mac = hmac.digest(key, b"scepkit: mac of challenges", "sha256")
         self._derive = hmac.digest(key, b"scepkit: derived challenges", "sha256")
         self._seal = hmac.digest(key, b"scepkit: sealed challenges", "sha256")
+        #: Tells this key from others, and nothing else about it.
+        self.fingerprint = hmac.digest(key, b"scepkit: fingerprint", "sha256")[:8].hex()
 
     def __repr__(self) -> str:
         return "<Pepper>"

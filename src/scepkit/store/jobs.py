@@ -33,17 +33,28 @@ def release(tx: Tx, name: str, holder: str) -> None:
 
 
 _HEARTBEAT = """
-    INSERT INTO node (name, version, started_at, heartbeat_at)
-    VALUES (:name, :version, :started_at, :now)
+    INSERT INTO node (name, version, started_at, heartbeat_at, challenge_key)
+    VALUES (:name, :version, :started_at, :now, :challenge_key)
     ON CONFLICT (name) DO UPDATE SET
         version = excluded.version, started_at = excluded.started_at,
-        heartbeat_at = excluded.heartbeat_at
+        heartbeat_at = excluded.heartbeat_at, challenge_key = excluded.challenge_key
 """
 
 
-def heartbeat(tx: Tx, name: str, *, version: str, started_at: int, now: int) -> None:
-    """Say that a server process is alive."""
-    tx.run(_HEARTBEAT, {"name": name, "version": version, "started_at": started_at, "now": now})
+def heartbeat(
+    tx: Tx, name: str, *, version: str, started_at: int, now: int, challenge_key: str = ""
+) -> None:
+    """Say that a server process is alive, and which challenge key it has (`Node`)."""
+    tx.run(
+        _HEARTBEAT,
+        {
+            "name": name,
+            "version": version,
+            "started_at": started_at,
+            "now": now,
+            "challenge_key": challenge_key,
+        },
+    )
 
 
 def nodes(tx: Tx) -> list[Node]:

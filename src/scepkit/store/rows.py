@@ -181,9 +181,14 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A server process that said it is alive."""
+    """A server process that said it is alive.
+
+    Attributes:
+        challenge_key: a fingerprint of the key that challenges are kept under; "" if unknown.
+    """
 
     name: str
     version: str
     started_at: int
     heartbeat_at: int
+    challenge_key: str = ""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization import Encoding as Form
 
-from scepkit.server.cautions import cautions
-from scepkit.store import Store
+from scepkit.config import Secret
+from scepkit.server import backend
+from scepkit.server.cautions import cautions, other_challenge_keys
+from scepkit.server.pepper import Pepper
+from scepkit.store import Store, jobs
+from scepkit.store.rows import milliseconds
 from tests import pki
 from tests.server.service.test_assembly import configured, files, started
 from tests.server.service.world import NOW
@@ -22,6 +29,44 @@ PASSPHRASE = {"challenge_key": "p" * 32, "passphrase": "s" * 16}
 def said(store: Store, folder: Path, changes: dict[str, Any] | None = None) -> str:
     settings = configured(folder, changes)
     return "\n".join(cautions(settings, started(settings, store), NOW))
+
+
+def beat(store: Store, name: str, key: bytes) -> None:
+    """A node with this challenge key is alive."""
+    now = milliseconds(NOW)
+    fingerprint = Pepper(key).fingerprint
+    store.write(
+        lambda tx: jobs.heartbeat(
+            tx, name, version="1", started_at=now, now=now, challenge_key=fingerprint
+        )
+    )
+
+
+def test_another_challenge_key_is_noticed_where_it_matters(store: Store) -> None:
+    own, other = b"p" * 32, b"q" * 32
+    beat(store, "this", own)
+    beat(store, "same", own)
+    assert list(other_challenge_keys(store, "this", Pepper(own), NOW)) == []
+    beat(store, "wrong", other)
+    (found,) = other_challenge_keys(store, "this", Pepper(own), NOW)
+    assert "than that of the node wrong, which runs on the same database" in found
+    # Who is silent is over; but what this server itself had last counts however long ago.
+    beat(store, "this", other)
+    (found,) = other_challenge_keys(store, "this", Pepper(own), NOW + timedelta(minutes=2))
+    assert "than when this server last ran" in found
+
+
+def test_a_server_says_at_its_start_that_its_challenge_key_is_another(tmp_path: Path) -> None:
+    files(tmp_path, pki.root())
+    settings = configured(tmp_path)
+    backend.prepare(settings)
+    with closing(backend.ScepBackend(settings)) as serving:
+        (job,) = (job for job in serving.jobs if job.name == "heartbeat")
+        job.run(datetime.now(UTC))
+        assert "challenge_key" not in "".join(serving.cautions())
+    changed = replace(settings, secrets=replace(settings.secrets, challenge_key=Secret(b"q" * 32)))
+    with closing(backend.ScepBackend(changed)) as serving:
+        assert "than when this server last ran" in "".join(serving.cautions())
 
 
 def auth(**who: Any) -> dict[str, Any]:

@@ -175,5 +175,7 @@ CREATE TABLE node (
     name TEXT NOT NULL PRIMARY KEY,
     version TEXT NOT NULL,
     started_at INTEGER NOT NULL,
-    heartbeat_at INTEGER NOT NULL
+    heartbeat_at INTEGER NOT NULL,
+    -- Tells keys apart; "" where nobody said it.
+    challenge_key TEXT NOT NULL DEFAULT ''
 ) STRICT, WITHOUT ROWID;
