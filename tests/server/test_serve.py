@@ -24,7 +24,7 @@ CONFIG = """
 [server]
 bind = "127.0.0.1:0"
 workers = 2
-stop_timeout = "30s"
+stop_timeout = "5s"
 {server}
 [log]
 level = "{level}"
@@ -238,7 +238,7 @@ def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
         with pytest.raises((OSError, http.client.HTTPException)):
             server.ask("sleep 100")
 
-    with serving(tmp_path) as server:
+    with serving(tmp_path, SCEPKIT_SERVER__STOP_TIMEOUT="50s") as server:
         server.said(" serving ")
         thread = threading.Thread(target=wait_for_ever)
         thread.start()
