@@ -54,6 +54,9 @@ class Explaining:
         self._plan(sql, parameters)
         return 0
 
+    def send(self, sql: str, parameters: Parameters = NOTHING) -> None:
+        self._plan(sql, parameters)
+
     def insert(self, sql: str, parameters: Parameters = NOTHING) -> int | None:
         self._plan(sql, parameters)
         return 1

@@ -327,6 +327,52 @@ def _interrupt(tx: Tx) -> None:
     raise KeyboardInterrupt
 
 
+# -------------------------------------------------------------------------------------- statements
+
+
+_BROKEN = "INSERT INTO node (name) VALUES ('x')"
+
+
+def test_statement_that_nobody_waits_for_undoes_its_transaction(store: Store) -> None:
+    def write(tx: Tx) -> None:
+        record(tx)
+        tx.send(_BROKEN)
+        record(tx)
+
+    with pytest.raises(StoreError, match="23502"):
+        store.write(write)
+    assert store.read(audit.listing) == []
+    assert store.write(record) == "done"
+
+
+def test_transaction_that_went_on_after_an_error_is_not_committed(store: Store) -> None:
+    def write(tx: Tx) -> str:
+        record(tx)
+        with suppress(psycopg.Error):
+            tx.run(_BROKEN)
+        return "done"
+
+    with pytest.raises(StoreError, match="25P02"):
+        store.write(write)
+    assert store.read(audit.listing) == []
+
+
+def test_transaction_without_statements_is_nothing(store: Store) -> None:
+    assert store.write(lambda _: "done") == "done"
+
+
+def test_more_is_sent_at_once_than_fits_on_the_way(store: Store) -> None:
+    row = {"name": "x" * 20_000}
+    written = "UPDATE node SET version = :name WHERE name = 'n' RETURNING version"
+
+    def write(tx: Tx) -> None:
+        tx.run("INSERT INTO node (name, version, started_at, heartbeat_at) VALUES ('n', '', 0, 0)")
+        tx.run_many(written, [row] * 1000)
+
+    store.write(write)
+    assert store.read(lambda tx: tx.one("SELECT version FROM node")) == (row["name"],)
+
+
 # ------------------------------------------------------------------------------------- connections
 
 

@@ -45,7 +45,7 @@ def record(
     detail: Mapping[str, object] | None = None,
 ) -> None:
     """Add a row.  `detail` becomes JSON; no secret may be in it."""
-    tx.run(
+    tx.send(
         _INSERT,
         {
             "at": now,

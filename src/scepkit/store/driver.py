@@ -54,6 +54,13 @@ class Tx(Protocol):
         """Run a statement without a result: how many rows it changed."""
         ...
 
+    def send(self, sql: str, parameters: Parameters = ...) -> None:
+        """Run a statement that nobody asks for an outcome.
+
+        It may be run together with the next one, or with the commit, and raise there.
+        """
+        ...
+
     def insert(self, sql: str, parameters: Parameters = ...) -> int | None:
         """Run an INSERT of one row: its `id`, or None when a conflict kept it out."""
         ...

@@ -27,7 +27,7 @@ def add(
     tx: Tx, kind: str, payload: Mapping[str, object], now: int, *, not_before: int | None = None
 ) -> None:
     """Have somebody told, not before a moment; `payload` becomes JSON."""
-    tx.run(
+    tx.send(
         _ADD,
         {
             "kind": kind,
@@ -67,7 +67,7 @@ def done(tx: Tx, item_id: int, now: int) -> None:
 _FAIL = """
     UPDATE outbox SET
         last_error = :error, not_before = coalesce(:retry_at, not_before),
-        dead_at = CASE WHEN :dead = 1 THEN :now END
+        dead_at = :dead_at
     WHERE id = :id AND done_at IS NULL
 """
 
@@ -78,10 +78,9 @@ def fail(tx: Tx, item_id: int, now: int, *, error: str, retry_at: int | None) ->
         _FAIL,
         {
             "id": item_id,
-            "now": now,
             "error": error.replace("\0", " "),
             "retry_at": retry_at,
-            "dead": int(retry_at is None),
+            "dead_at": now if retry_at is None else None,
         },
     )
 

@@ -18,18 +18,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from re import sub
-from typing import Any, Literal, TypeVar, cast
+from typing import Literal, TypeVar, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.types.numeric import Int8Dumper
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
 from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Tx
+from scepkit.store.session import Connection, Session, rows_of
 
 T = TypeVar("T")
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 #: Milliseconds that one statement may take, with the waiting for locks; copying is exempt.
 STATEMENT_TIMEOUT = 3 * LOCK_TIMEOUT
@@ -78,29 +76,33 @@ def _translated(sql: str) -> bytes:
 class PostgresTx:
     """A transaction, or a connection whose statements stand alone."""
 
-    def __init__(self, connection: Connection, node: str) -> None:
+    def __init__(self, session: Session, node: str) -> None:
         self.node = node
-        self._connection = connection
-        self._cursor = connection.cursor()
+        self._session = session
 
     def all(self, sql: str, parameters: Parameters = _NOTHING) -> list[Row]:
-        return self._cursor.execute(_translated(sql), parameters).fetchall()
+        return rows_of(self._session.run(sql, parameters))
 
     def one(self, sql: str, parameters: Parameters = _NOTHING) -> Row | None:
-        return self._cursor.execute(_translated(sql), parameters).fetchone()
+        rows = self.all(sql, parameters)
+        return rows[0] if rows else None
 
     def run(self, sql: str, parameters: Parameters = _NOTHING) -> int:
-        return self._cursor.execute(_translated(sql), parameters).rowcount
+        return self._session.run(sql, parameters).command_tuples or 0
+
+    def send(self, sql: str, parameters: Parameters = _NOTHING) -> None:
+        self._session.send(sql, parameters)
 
     def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
         row = self.one(f"{sql} RETURNING id", parameters)
         return None if row is None else row[0]
 
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
-        self._cursor.executemany(_translated(sql), parameters)
+        for one in parameters:
+            self._session.send(sql, one)
 
     def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
-        with self._connection.cursor("stream") as cursor:
+        with self._session.connection.cursor("stream") as cursor:
             cursor.itersize = STREAM_ROWS
             cursor.execute(_translated(sql), parameters)
             yield from cursor
@@ -121,11 +123,11 @@ class _Pool:
         self._conninfo = conninfo
         self._places = threading.Semaphore(size)
         self._mutex = threading.Lock()
-        self._idle: list[Connection] = []
+        self._idle: list[Session] = []
         self._closed = False
         self._size = size
 
-    def take(self) -> Connection:
+    def take(self) -> Session:
         if self._closed:
             raise StoreError("the store is closed")
         if not self._places.acquire(timeout=LOCK_TIMEOUT / 1000):
@@ -141,33 +143,29 @@ class _Pool:
             self._places.release()
             raise
 
-    def give(self, connection: Connection) -> None:
+    def give(self, session: Session) -> None:
         with self._mutex:
-            keep = not self._closed and connection.pgconn.transaction_status == _IDLE
+            keep = not self._closed and session.idle
             if keep:
-                self._idle.append(connection)
+                self._idle.append(session)
         if not keep:
-            connection.close()
+            session.connection.close()
         self._places.release()
 
     def forget(self) -> None:
         """Close what is not in use: one connection broke, so the others did too."""
         with self._mutex:
             stale, self._idle = self._idle, []
-        for connection in stale:
-            connection.close()
+        for session in stale:
+            session.connection.close()
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> Session:
         try:
-            connection: Connection = psycopg.connect(
-                self._conninfo, autocommit=True, prepare_threshold=2
-            )
+            connection: Connection = psycopg.connect(self._conninfo, autocommit=True)
         except psycopg.Error as problem:
             # psycopg's frame has the error, which has the frame and the memory of a connection:
             # together they would stay until the garbage collector comes, which sees little of it.
             raise problem.with_traceback(None)  # noqa: B904  # it is the same error
-        # Always as a bigint: else a statement is prepared again for each size of number.
-        connection.adapters.register_dumper(int, Int8Dumper)
         try:
             encoding = connection.info.parameter_status("server_encoding")
             if encoding != "UTF8":
@@ -179,7 +177,7 @@ class _Pool:
         except BaseException:
             connection.close()
             raise
-        return connection
+        return Session(connection)
 
     def close(self) -> None:
         """Wait until nobody uses a connection, then close them."""
@@ -190,9 +188,6 @@ class _Pool:
         self.forget()
         for _ in range(self._size):
             self._places.acquire()
-
-
-_IDLE = psycopg.pq.TransactionStatus.IDLE
 
 
 class PostgresDriver:
@@ -262,27 +257,29 @@ class PostgresDriver:
             raise InputError(f"a value cannot be stored: {problem}") from problem
 
     def _once(self, function: Callable[[Tx], T], *, commit: bool) -> T:
-        connection = self._pool.take()
+        session = self._pool.take()
         committing = False
         try:
-            if connection.autocommit == commit:
-                connection.autocommit = not commit
-            value = function(PostgresTx(connection, self._node))
+            if commit:
+                session.begin()
+            value = function(PostgresTx(session, self._node))
             if commit:
                 committing = True
-                connection.commit()
+                session.commit()
             return value
         except Rollback as undone:
             return cast("T", undone.value)
         except psycopg.Error as problem:
-            if connection.closed:
+            if session.closed:
                 self._pool.forget()
-            if not committing and (connection.closed or isinstance(problem, _AGAIN)):
+            # Who lost a deadlock has committed nothing, whatever was asked for.
+            if isinstance(problem, _AGAIN) or (session.closed and not committing):
                 raise _NotCommitted(problem) from problem
             raise
         finally:
-            _settle(connection)
-            self._pool.give(connection)
+            with suppress(psycopg.Error):
+                session.settle()
+            self._pool.give(session)
 
     # ----------------------------------------------------------------------------- administration
 
@@ -304,13 +301,6 @@ _IDENTITIES = """
     SELECT CAST(table_name AS text), CAST(column_name AS text) FROM information_schema.columns
     WHERE table_schema = current_schema() AND is_identity = 'YES'
 """
-
-
-def _settle(connection: Connection) -> None:
-    """End what an error left open; a connection that cannot be used is closed by the pool."""
-    if connection.pgconn.transaction_status != _IDLE:
-        with suppress(psycopg.Error):
-            connection.rollback()
 
 
 # SQLSTATE classes that say: not now.  The server is starting or stopping, somebody holds a lock,

@@ -85,6 +85,9 @@ class SqliteTx:
     def run(self, sql: str, parameters: Parameters = _NOTHING) -> int:
         return self._cursor.execute(sql, parameters).rowcount
 
+    def send(self, sql: str, parameters: Parameters = _NOTHING) -> None:
+        self._cursor.execute(sql, parameters)
+
     def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
         # RETURNING would cost as much as the row itself.
         cursor = self._cursor.execute(sql, parameters)
