@@ -157,7 +157,7 @@ class ScepService:
         record = OperationRecord(profile, context.address, context.method)
         try:
             with record.timed("read"):
-                request = read_request(body)
+                request = read_request(body, allow_legacy=True)  # MD5 is refused in words: `_open`
         except ProtocolError as error:
             # There is no transactionID and no nonce to answer with (G5).
             record.reason = str(error)

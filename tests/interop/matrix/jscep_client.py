@@ -17,7 +17,6 @@ from tests.interop.matrix.cells import (
     REFUSED,
     USUAL,
     Key,
-    Kind,
     Operation,
     Suite,
     Trial,
@@ -41,9 +40,6 @@ _WORDS = {
 _POST = "POSTPKIOperation"
 _EC = not_offered("jscep signs messages with RSA keys only.")
 _KNOWN = {
-    "400 Bad Request": Verdict(
-        Kind.REFUSED, "With HTTP 400: whose signature is in MD5 has not shown who it is."
-    ),
     "No installed provider supports this key": _EC,
     "the certificate of today": fails(
         "jscep's fault: it takes the certificates of the outer SignedData, where RFC 8894 section"

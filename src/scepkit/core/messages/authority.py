@@ -78,17 +78,18 @@ class DecryptedRequest:
     protection: Protection
 
 
-def read_request(body: bytes) -> Request:
+def read_request(body: bytes, *, allow_legacy: bool = False) -> Request:
     """Read a pkiMessage that asks for something, and verify its signature.
 
+    :param allow_legacy: read MD5 too, for whoever looks at `Request.digest` to refuse it by badAlg.
     :raises DecodeError: it is not one, or lacks an attribute an answer needs.
     :raises SignatureError: the signature is broken, or its certificate is not in the message.
-    :raises AlgorithmError: the digest is MD5 or unknown.
+    :raises AlgorithmError: the digest is unknown, or MD5 while `allow_legacy` is off.
     """
     message = cms.read_signed(body, "pkiMessage (SignedData)")
     info = cms.only_signer(message)
     signer = _request_signer(message, info)
-    verified = cms.verify(message, [signer])
+    verified = cms.verify(message, [signer], allow_legacy=allow_legacy)
     attributes = verified.attributes
     expect_data(message)
     type_text = read_number(attributes, ID_MESSAGE_TYPE, "messageType")
