@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +23,9 @@ from scepkit import Issued, Pending, PollPolicy, Rejected, Requester
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.messages import MessageType
 from scepkit.testing import TestCa
+from scepkit.transport import ThreadedTransport
 from tests import pki
+from tests.tokens import RsaToken
 
 KEY = pki.rsa_key("rsa2048-a")
 OTHER_KEY = pki.rsa_key("rsa2048-b")
@@ -532,3 +535,56 @@ def test_a_ca_that_announces_nothing_is_warned_about(
     with caplog.at_level(logging.WARNING, logger="scepkit"), client_of(ca) as client:
         client.get_ca_certificates()
     assert "announces nothing" in caplog.text
+
+
+def test_a_cancelled_enrolment_that_is_still_being_signed_is_not_sent() -> None:
+    signing, go_on = threading.Event(), threading.Event()
+
+    class Slow(RsaToken):
+        def sign(self, *arguments: Any) -> bytes:
+            signing.set()
+            go_on.wait()
+            return super().sign(*arguments)
+
+    device = pki.key("rsa2048-b")
+    assert isinstance(device, rsa.RSAPrivateKey)
+    key = Slow(device)
+    csr = scepkit.build_csr(device, "CN=router1", challenge="secret")
+
+    async def main(url: str, trust: scepkit.Fingerprint) -> None:
+        async with scepkit.AsyncClient(url, trust=trust) as client:
+            await client.get_ca_certificates()
+            task = asyncio.create_task(client.enrol(csr, key))
+            await asyncio.to_thread(signing.wait)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()  # closing waits for the thread
+
+    ca = TestCa()
+    with ca.serve() as url:
+        asyncio.run(main(url, scepkit.Fingerprint(ca.fingerprint)))
+    assert key.calls.count("sign") == 2
+    assert not ca.messages
+
+
+def test_an_enrolment_is_one_way_to_a_thread_and_back() -> None:
+    class Counting(ThreadedTransport):
+        ways = 0
+
+        async def run(self, work: Callable[[Any], Any]) -> Any:
+            self.ways += 1
+            return await super().run(work)
+
+    async def ways_of_one(url: str, trust: scepkit.Fingerprint) -> int:
+        transport = Counting(scepkit.HttpTransport())
+        async with scepkit.AsyncClient(url, trust=trust, transport=transport) as client:
+            await client.get_ca_certificates()
+            before = transport.ways
+            csr = scepkit.build_csr(pki.key(), "CN=router1", challenge="secret")
+            assert isinstance(await client.enrol(csr, pki.key()), Issued)
+            return transport.ways - before
+
+    ca = TestCa()
+    with ca.serve() as url:
+        assert asyncio.run(ways_of_one(url, scepkit.Fingerprint(ca.fingerprint))) == 1

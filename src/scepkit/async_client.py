@@ -2,13 +2,14 @@
 
 Rule of this file: no protocol logic, and nothing that blocks the event loop: cryptography and
 verifiers run in worker threads (RSA in `cryptography` releases the interpreter lock, so they use
-all cores), HTTP in the transport.
+all cores), HTTP in the transport.  Where that has threads itself, they do it all: an enrolment is
+one way to a thread and back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -37,7 +38,13 @@ from scepkit.service import (
     request_for,
     utc_now,
 )
-from scepkit.transport import AsyncTransport, HttpOptions, HttpTransport, ThreadedTransport
+from scepkit.transport import (
+    AsyncTransport,
+    HttpOptions,
+    HttpTransport,
+    ThreadedTransport,
+    Transport,
+)
 
 T = TypeVar("T")
 
@@ -239,9 +246,6 @@ class AsyncClient(Service):
                     known = self._known_now(profile, await self._run(self._learn(profile)))
         return known
 
-    async def _in_worker(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._workers, work)
-
     async def _run(
         self,
         flow: Flow[T],
@@ -253,9 +257,7 @@ class AsyncClient(Service):
         answer: flows.Answer = None
         failure: TransportError | None = None
         while True:
-            step = await self._in_worker(
-                partial(_advance, flow, answer, failure, silently=on_started is None)
-            )
+            step = await self._go_on(flow, answer, failure, silently=on_started is None)
             answer = failure = None
             match step:
                 case Done(result):
@@ -266,7 +268,9 @@ class AsyncClient(Service):
                     except TransportError as error:
                         failure = error
                 case VerifyCa():
-                    answer = await self._in_worker(partial(self._vouched, step))
+                    # Not in a thread of the transport, which waits for those when it is closed.
+                    vouch = partial(self._vouched, step)
+                    answer = await asyncio.get_running_loop().run_in_executor(self._workers, vouch)
                 case Wait(seconds, poll):
                     if on_wait is not None:
                         on_wait(seconds, poll)
@@ -276,12 +280,38 @@ class AsyncClient(Service):
                     if on_started is not None:
                         on_started(pending)
 
+    async def _go_on(
+        self,
+        flow: Flow[T],
+        answer: flows.Answer,
+        failure: TransportError | None,
+        *,
+        silently: bool,
+    ) -> Step | Done[T]:
+        """The next step that a worker thread cannot do: each way there and back costs 0.1 ms."""
+        given_up = threading.Event()
 
-def _advance(
-    flow: Flow[T], answer: flows.Answer, failure: TransportError | None, *, silently: bool
-) -> Step | Done[T]:
-    """`advance`, past what nobody hears of: each way back to the event loop costs 0.1 ms."""
-    step = advance(flow, answer, failure)
-    while silently and isinstance(step, Started):
-        step = advance(flow, None, None)
-    return step
+        def work(transport: Transport | None) -> Step | Done[T]:
+            said, lost = answer, failure
+            while True:
+                step = advance(flow, said, lost)
+                said = lost = None
+                match step:
+                    case Started() if silently:
+                        pass
+                    case HttpRequest() if transport is not None and not given_up.is_set():
+                        try:
+                            said = transport.exchange(step)
+                        except TransportError as error:
+                            lost = error
+                    case _:
+                        return step
+
+        try:
+            if isinstance(self._transport, ThreadedTransport):
+                return await self._transport.run(work)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._workers, work, None)
+        except asyncio.CancelledError:
+            given_up.set()  # what has not been sent yet stays here
+            raise

@@ -187,7 +187,8 @@ def request_for(csr: x509.CertificateSigningRequest | bytes, key: PrivateKey) ->
     :raises InputError: it is another key.
     """
     parsed = parsed_csr(csr)
-    if public_key_der(parsed.public_key) != public_key_der(key.public_key()):
+    own = public_key_der(key.public_key())
+    if own != parsed.spki_der and own != public_key_der(parsed.public_key):
         raise InputError(
             "the private key does not belong to the certification request",
             hint="give the key the request was signed with",

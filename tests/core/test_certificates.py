@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ObjectIdentifier
 
+from scepkit.core import certificates
 from scepkit.core.certificates import (
+    keep_view,
     load_certificate,
     load_public_key,
     public_key_der,
@@ -204,3 +206,14 @@ def test_view_shows_only_the_serial_number() -> None:
         f"CertificateView(serial_number={ROOT.certificate.serial_number})"
     )
     assert ObjectIdentifier("2.5.29.14").dotted_string not in repr(view(ROOT.der))
+
+
+def test_the_views_that_are_kept_do_not_become_more_and_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(certificates, "_views", {})
+    monkeypatch.setattr(certificates, "_MOST_VIEWS", 2)
+    for identity in CERTIFICATES:
+        assert keep_view(identity.certificate, identity.der).der == identity.der
+        assert len(certificates._views) <= 2
+    assert view_of(ROOT.certificate).der == ROOT.der

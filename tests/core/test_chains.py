@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
-from scepkit.core.chains import Facts, anchor_link, grow, issue_fault, one_line
+from scepkit.core.chains import (
+    Facts,
+    anchor_link,
+    grow,
+    issue_fault,
+    one_line,
+    verify_signature,
+)
 from tests import odd_certificates as odd
 from tests import pki
 
@@ -44,3 +55,44 @@ def test_a_certificate_further_up_with_the_same_name_and_key_is_a_repetition() -
     assert links[back.certificate].repeats
     assert not links[below.certificate].repeats
     assert not top.repeats
+
+
+def test_a_signature_algorithm_that_is_another_inside_than_outside_is_refused() -> None:
+    device = pki.device(ISSUING)
+    inner = odd.element(0x30, bytes.fromhex("06092a864886f70d01010c"), b"\x05\x00")
+    # Signed as it stands, with SHA-256, while the signed part says SHA-384.
+    tbs, algorithm, _ = odd.children(device.der)
+    parts = odd.children(tbs)
+    parts[odd.ALGORITHM] = inner
+    content = odd.element(0x30, *parts)
+    assert isinstance(ISSUING.key, rsa.RSAPrivateKey)
+    signature = ISSUING.key.sign(content, padding.PKCS1v15(), hashes.SHA256())
+    der = odd.element(0x30, content, algorithm, odd.element(0x03, b"\x00", signature))
+    forged = Facts(x509.load_der_x509_certificate(der))
+    assert "was not signed with the key" in issue_fault(forged, Facts(ISSUING.certificate))
+
+
+def test_a_signature_with_md5_or_of_an_unknown_kind_is_none() -> None:
+    key = ROOT.certificate.public_key()
+    for oid in ("1.2.840.113549.1.1.4", "1.2.3"):
+        with pytest.raises(InvalidSignature):
+            verify_signature(key, oid, ROOT.certificate.signature, b"")
+
+
+def test_what_an_ed25519_ca_has_issued_is_verified() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    device = (
+        x509.CertificateBuilder(ROOT.name, pki.name("device1"), pki.key().public_key(), 1)
+        .not_valid_before(pki.NOW)
+        .not_valid_after(pki.NOW)
+        .sign(key, None)
+    )
+    issuers = [
+        pki.certificate(ROOT.name, pki.key(), ca=True).certificate,
+        x509.CertificateBuilder(ROOT.name, ROOT.name, key.public_key(), 2)
+        .not_valid_before(pki.NOW)
+        .not_valid_after(pki.NOW)
+        .sign(key, None),
+    ]
+    faults = [issue_fault(Facts(device), Facts(issuer)) for issuer in issuers]
+    assert [bool(fault) for fault in faults] == [True, False]

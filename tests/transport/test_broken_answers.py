@@ -82,3 +82,18 @@ def test_an_interim_status_as_the_last_word_is_an_error() -> None:
     error = failure_of(always(b"HTTP/1.1 103 Early Hints\r\n\r\n"))
     assert error.kind == "protocol"
     assert "103" in str(error)
+
+
+@pytest.mark.parametrize("line", [b"\r\r\n", b" \r\n", b": x\r\n", b"\xff\r\n"])
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_lines_that_are_no_headers_are_passed_over(line: bytes, pieces: int) -> None:
+    head = b"HTTP/1.1 200 OK\r\n" + line + b"Content-Length: 2\r\n\r\nok"
+    middle = 3 if pieces == 2 else len(head)
+
+    def handle(peer: Peer) -> None:
+        peer.read()
+        peer.send(head[:middle])
+        peer.send(head[middle:])
+
+    with serve(handle) as server, HttpTransport() as transport:
+        assert transport.exchange(get(server.url())).body == b"ok"

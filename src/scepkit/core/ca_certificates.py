@@ -260,7 +260,8 @@ def _issuers(
             f"{len(extra)} certificates came beside {title(certificate)}, expected at most "
             f"{MAX_CERTIFICATES}"
         )
-    beside = [Facts(item) for item in dict.fromkeys(extra) if item != certificate]
+    others = [item for item in extra if item != certificate]
+    beside = [Facts(item) for item in dict.fromkeys(others)]
     found: list[Link] = []
     for start in (ca._links, ca._others):
         for link in grow(start, beside, now)[0].values() if beside else start:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeAlias
 
 from cryptography import x509
@@ -43,13 +43,17 @@ _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
 @frozen
 class CertificateView:
-    """A certificate as CMS sees it: `issuer`, `subject` and `spki` are DER."""
+    """A certificate as CMS sees it: `issuer`, `subject` and `spki` are DER.
+
+    `inner_algorithm` is what the signed part says of the signature (an AlgorithmIdentifier).
+    """
 
     der: bytes = field(repr=False)
     issuer: bytes = field(repr=False)
     serial_number: int
     subject: bytes = field(repr=False)
     spki: bytes = field(repr=False)
+    inner_algorithm: bytes = field(repr=False, compare=False)
     _name_and_number: bytes = field(repr=False, compare=False)
     _extensions: bytes = field(repr=False, compare=False)
 
@@ -138,11 +142,13 @@ def view(der: bytes) -> CertificateView:
 
     :raises DecodeError: it is not one.
     """
-    _, serial, _, issuer, _, subject, spki, _, _, extensions = asn1.read_with(
+    _, serial, algorithm, issuer, _, subject, spki, _, _, extensions = asn1.read_with(
         _tbs_fields, der, "certificate"
     )
     number = asn1.integer_value(serial, "certificate's serial number")
-    return CertificateView(der, issuer, number, subject, spki, issuer + serial, extensions)
+    return CertificateView(
+        der, issuer, number, subject, spki, algorithm, issuer + serial, extensions
+    )
 
 
 def _tbs_fields(der: bytes) -> list[bytes]:
@@ -160,10 +166,26 @@ def _split_extensions(explicit: bytes) -> list[bytes]:
         return []
 
 
-@lru_cache(maxsize=512)
 def view_of(certificate: x509.Certificate) -> CertificateView:
     """The view of a loaded certificate (kept: getting its DER back is slow)."""
-    return view(certificate.public_bytes(Encoding.DER))
+    kept = _views.get(certificate)
+    return kept or keep_view(certificate, certificate.public_bytes(Encoding.DER))
+
+
+def keep_view(certificate: x509.Certificate, der: bytes) -> CertificateView:
+    """What `view_of` shall give for a certificate that was loaded from these bytes.
+
+    :raises DecodeError: they are not a certificate.
+    """
+    made = view(der)
+    if len(_views) >= _MOST_VIEWS:
+        _views.clear()  # whoever uses one often has it again soon
+    _views[certificate] = made
+    return made
+
+
+_MOST_VIEWS = 512
+_views: dict[x509.Certificate, CertificateView] = {}
 
 
 def load_certificate(der: bytes) -> x509.Certificate:
@@ -186,7 +208,9 @@ def load_readable(
     fault = None
     for der in encoded:
         try:
-            loaded.append(load_certificate(der))
+            certificate = load_certificate(der)
+            keep_view(certificate, der)
+            loaded.append(certificate)
         except DecodeError as error:
             fault = error
     return tuple(loaded), fault

@@ -20,19 +20,20 @@ from typing import Literal
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+from scepkit.core import asn1
 from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
-from scepkit.core.certificates import view_of
+from scepkit.core.certificates import CertificateView, view_of
 from scepkit.core.http import printable
-from scepkit.errors import DecodeError
+from scepkit.errors import AlgorithmError, DecodeError
 
 #: Sizes of RSA keys that are used, in bits: below, anybody with time has the private key; above,
 #: a single check costs as much as a thousand ordinary ones (A24).
 RSA_BITS = range(1024, 8192 + 1)
 
+_BASIC_CONSTRAINTS = asn1.oid_der("2.5.29.19")
 #: pathLenConstraint of a CA that has none.
 _UNLIMITED = 1 << 30
 _LONGEST_NAME = 160
@@ -46,6 +47,7 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
+    AlgorithmError,
     DecodeError,
     Warning,
 )
@@ -79,22 +81,15 @@ class Facts:
     Attributes:
         certificate: the certificate.
         subject, issuer, spki: the names and the SubjectPublicKeyInfo, DER.
-        basic_constraints: the extension, or None.
-        key_usage: the extension, or None.
-        purposes: dotted OIDs of the extended key usage, or None without that extension.
-        rsa: whether the key is an RSA key.
         validity: the first and the last moment, or None when they cannot be read.
-        problem: why the certificate cannot be used at all, or "".
     """
 
     __slots__ = (
-        "basic_constraints",
+        "_more",
+        "_unreadable",
+        "_view",
         "certificate",
         "issuer",
-        "key_usage",
-        "problem",
-        "purposes",
-        "rsa",
         "spki",
         "subject",
         "validity",
@@ -103,41 +98,56 @@ class Facts:
     def __init__(self, certificate: x509.Certificate) -> None:
         self.certificate = certificate
         self.subject = self.issuer = self.spki = b""
-        self.basic_constraints: x509.BasicConstraints | None = None
-        self.key_usage: x509.KeyUsage | None = None
-        self.purposes: frozenset[str] | None = None
-        self.rsa = False
         self.validity: tuple[datetime, datetime] | None = None
+        self._unreadable = ""
+        self._view: CertificateView | None = None
+        self._more: _More | None = None
         try:
-            self.problem = self._read()
+            self._view = view = view_of(certificate)
+            self.subject, self.issuer, self.spki = view.subject, view.issuer, view.spki
+            self.validity = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
         except UNREADABLE as exc:
-            self.problem = f"it cannot be read: {one_line(exc)}"
+            self._unreadable = f"it cannot be read: {one_line(exc)}"
 
-    def _read(self) -> str:
-        certificate = self.certificate
-        view = view_of(certificate)
-        self.subject, self.issuer, self.spki = view.subject, view.issuer, view.spki
-        self.validity = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-        for extension in certificate.extensions:
-            match extension.value:
-                case x509.BasicConstraints() as value:
-                    self.basic_constraints = value
-                case x509.KeyUsage() as value:
-                    self.key_usage = value
-                case x509.ExtendedKeyUsage() as value:
-                    self.purposes = frozenset(purpose.dotted_string for purpose in value)
-            oid = extension.oid.dotted_string
-            if extension.critical and oid not in _UNDERSTOOD:
-                return f"it has a critical extension that is not understood here ({oid})"
-        key = certificate.public_key()
-        if isinstance(key, rsa.RSAPublicKey):
-            self.rsa = True
-            if key.key_size not in RSA_BITS:
-                return (
-                    f"its RSA key has {key.key_size} bits, expected {RSA_BITS.start} to "
-                    f"{RSA_BITS.stop - 1}"
-                )
-        return ""
+    @property
+    def view(self) -> CertificateView:
+        """The certificate as CMS sees it.
+
+        :raises DecodeError: it cannot be read.
+        """
+        return self._view or view_of(self.certificate)
+
+    def _look(self) -> _More:
+        """What takes longer to read than the rest together, and is not always wanted."""
+        more = self._more
+        if more is None:
+            more = self._more = _More(self.certificate)
+        return more
+
+    @property
+    def problem(self) -> str:
+        """Why the certificate cannot be used at all, or ""."""
+        return self._unreadable or self._look().problem
+
+    @property
+    def basic_constraints(self) -> x509.BasicConstraints | None:
+        """The extension, or None."""
+        return self._look().basic_constraints
+
+    @property
+    def key_usage(self) -> x509.KeyUsage | None:
+        """The extension, or None."""
+        return self._look().key_usage
+
+    @property
+    def purposes(self) -> frozenset[str] | None:
+        """Dotted OIDs of the extended key usage, or None without that extension."""
+        return self._look().purposes
+
+    @property
+    def rsa(self) -> bool:
+        """Whether the key is an RSA key."""
+        return self._look().rsa
 
     @property
     def self_issued(self) -> bool:
@@ -147,6 +157,8 @@ class Facts:
     @property
     def is_ca(self) -> bool:
         """Whether it says that it is a CA and may sign certificates."""
+        if self._view is None or _BASIC_CONSTRAINTS not in self._view.der:
+            return False
         constraints, usage = self.basic_constraints, self.key_usage
         return constraints is not None and constraints.ca and (usage is None or usage.key_cert_sign)
 
@@ -189,6 +201,44 @@ class Facts:
             return "(dates that cannot be read)"
         start, end = self.validity
         return f"from {shown_time(start)} to {shown_time(end)}"
+
+
+class _More:
+    """The extensions and the key of a certificate, and what is wrong with them."""
+
+    __slots__ = ("basic_constraints", "key_usage", "problem", "purposes", "rsa")
+
+    def __init__(self, certificate: x509.Certificate) -> None:
+        self.basic_constraints: x509.BasicConstraints | None = None
+        self.key_usage: x509.KeyUsage | None = None
+        self.purposes: frozenset[str] | None = None
+        self.rsa = False
+        try:
+            self.problem = self._read(certificate)
+        except UNREADABLE as exc:
+            self.problem = f"it cannot be read: {one_line(exc)}"
+
+    def _read(self, certificate: x509.Certificate) -> str:
+        for extension in certificate.extensions:
+            match extension.value:
+                case x509.BasicConstraints() as value:
+                    self.basic_constraints = value
+                case x509.KeyUsage() as value:
+                    self.key_usage = value
+                case x509.ExtendedKeyUsage() as value:
+                    self.purposes = frozenset(purpose.dotted_string for purpose in value)
+            oid = extension.oid.dotted_string
+            if extension.critical and oid not in _UNDERSTOOD:
+                return f"it has a critical extension that is not understood here ({oid})"
+        key = certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            self.rsa = True
+            if key.key_size not in RSA_BITS:
+                return (
+                    f"its RSA key has {key.key_size} bits, expected {RSA_BITS.start} to "
+                    f"{RSA_BITS.stop - 1}"
+                )
+        return ""
 
 
 class Link:
@@ -318,45 +368,50 @@ def issue_fault(child: Facts, issuer: Facts) -> str:
     SHA-1 is accepted: what it protects here is vouched for by an anchor, and old CAs have nothing
     better.  MD5 is not: certificates have been forged that way.
     """
-    certificate = child.certificate
     try:
-        digest = certificate.signature_hash_algorithm
-        if isinstance(digest, hashes.MD5):
-            return "it is signed with MD5, with which certificates can be forged"
-        if isinstance(digest, hashes.SHA1):
-            _check_sha1(child, issuer)
-        else:
-            certificate.verify_directly_issued_by(issuer.certificate)
+        return _signature_fault(child, issuer)
     except InvalidSignature:
         return f"it was not signed with the key of {title(issuer.certificate)}"
     except UNREADABLE as exc:
         return f"its signature cannot be checked: {one_line(exc)}"
+
+
+def _signature_fault(child: Facts, issuer: Facts) -> str:
+    seen = child.view
+    signed, algorithm, bits = asn1.read(asn1.CERTIFICATE, seen.der, "certificate")
+    oid, parameters = asn1.split_algorithm(algorithm, "certificate's signature algorithm")
+    digest = _digest_of(oid)
+    if digest is Digest.MD5:
+        return "it is signed with MD5, with which certificates can be forged"
+    if digest is None or parameters not in _NO_PARAMETERS:
+        child.certificate.verify_directly_issued_by(issuer.certificate)
+        return ""
+    # The same, which refuses SHA-1 and takes half as long again, because it prepares the key anew.
+    if child.issuer != issuer.subject or algorithm != seen.inner_algorithm:
+        raise InvalidSignature
+    key = issuer.view.public_key()
+    verify_signature(key, oid, asn1.content_of(bits)[1:], signed)
     return ""
 
 
-def _check_sha1(child: Facts, issuer: Facts) -> None:
-    """What `verify_directly_issued_by` does, which refuses SHA-1."""
-    certificate = child.certificate
-    if child.issuer != issuer.subject:
-        raise InvalidSignature
-    verify_sha1(
-        issuer.certificate.public_key(),
-        certificate.signature_algorithm_oid.dotted_string,
-        certificate.signature,
-        certificate.tbs_certificate_bytes,
-    )
+_NO_PARAMETERS = frozenset({b"", asn1.NULL})
 
 
-def verify_sha1(key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes) -> None:
-    """Verify a signature by RSA or ECDSA with SHA-1; `oid` is that of its algorithm.
+def _digest_of(oid: str) -> Digest | None:
+    return RSA_SIGNATURES.get(oid) or ECDSA_SIGNATURES.get(oid)
 
-    :raises InvalidSignature: it was not made with this key, or with another algorithm.
+
+def verify_signature(key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes) -> None:
+    """Verify a signature by RSA (PKCS#1 v1.5) or ECDSA; `oid` is that of its algorithm.
+
+    :raises InvalidSignature: it was not made with this key, or with another algorithm, or MD5.
     """
+    digest = None if _digest_of(oid) is Digest.MD5 else _digest_of(oid)
     match key:
-        case rsa.RSAPublicKey() if RSA_SIGNATURES.get(oid) is Digest.SHA1:
-            key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303
-        case ec.EllipticCurvePublicKey() if ECDSA_SIGNATURES.get(oid) is Digest.SHA1:
-            key.verify(signature, signed, ec.ECDSA(hashes.SHA1()))  # noqa: S303
+        case rsa.RSAPublicKey() if digest and oid in RSA_SIGNATURES:
+            key.verify(signature, signed, padding.PKCS1v15(), digest.hash())
+        case ec.EllipticCurvePublicKey() if digest and oid in ECDSA_SIGNATURES:
+            key.verify(signature, signed, ec.ECDSA(digest.hash()))
         case _:
             raise InvalidSignature
 

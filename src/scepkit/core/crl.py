@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.certificates import view_of
-from scepkit.core.chains import UNREADABLE, Facts, one_line, title, verify_sha1
+from scepkit.core.chains import UNREADABLE, Facts, one_line, title, verify_signature
 from scepkit.errors import AlgorithmError, DecodeError, SignatureError
 
 
@@ -172,7 +172,7 @@ def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) ->
             return False
         if digest is Digest.SHA1:
             # As old as the CAs that still sign so; `cryptography` refuses to look at it.
-            verify_sha1(issuer.public_key(), oid, crl.signature, crl.tbs_certlist_bytes)
+            verify_signature(issuer.public_key(), oid, crl.signature, crl.tbs_certlist_bytes)
             return True
         # `cryptography` names the key types a CRL can be signed with; the others raise.
         return crl.is_signature_valid(issuer.public_key())  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.core import asn1
 from scepkit.core.algorithms import Digest
-from scepkit.core.certificates import PrivateKey, load_public_key
+from scepkit.core.certificates import PrivateKey, keep_view, load_public_key
 from scepkit.core.names import parse_eku, parse_san, parse_subject
 from scepkit.core.pem import is_pem, pem_blocks
 from scepkit.core.sentnames import read_name
@@ -205,7 +206,6 @@ class ParsedCsr:
         der: the whole request.
         request_info_der: its signed part.
         subject_der: the subject as it was sent.
-        subject: the subject as an object, or None when it cannot be issued (`sentnames.read_name`).
         spki_der: the public key as it was sent (SubjectPublicKeyInfo).
         public_key: the public key.
         challenge: the challengePassword, or None when there is none.  Compare it with
@@ -218,13 +218,17 @@ class ParsedCsr:
     der: bytes = field(repr=False)
     request_info_der: bytes = field(repr=False)
     subject_der: bytes = field(repr=False)
-    subject: x509.Name | None
     spki_der: bytes = field(repr=False)
     public_key: PublicKeyTypes
     challenge: str | None = field(repr=False)
     extensions: x509.Extensions | None = field(repr=False)
     signature_algorithm_der: bytes = field(repr=False)
     signature: bytes = field(repr=False)
+
+    @cached_property
+    def subject(self) -> x509.Name | None:
+        """The subject as an object, or None when it cannot be issued (`sentnames.read_name`)."""
+        return read_name(self.subject_der)
 
     def check_signature(self) -> None:
         """Return if the request is signed with its own key (proof of possession), else raise.
@@ -265,7 +269,6 @@ def read_csr(data: bytes) -> ParsedCsr:
         der=der,
         request_info_der=info,
         subject_der=subject,
-        subject=read_name(subject),
         spki_der=spki,
         public_key=load_public_key(spki),
         challenge=None if challenge is None else text_value(challenge, "challengePassword"),
@@ -393,7 +396,10 @@ def self_signed_certificate(
         spki,
         asn1.element(0xA3, asn1.element(0x30, extension)),
     )
-    return x509.load_der_x509_certificate(signed(content, key, digest))
+    der = signed(content, key, digest)
+    certificate = x509.load_der_x509_certificate(der)
+    keep_view(certificate, der)
+    return certificate
 
 
 def _subject_and_key(

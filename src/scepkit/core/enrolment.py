@@ -8,12 +8,19 @@ challengePassword in it, so it may be stored in the clear.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias
 
 from cryptography import x509
 
 from scepkit.core import cms
-from scepkit.core.certificates import PrivateKey, load_certificate, public_key_der, view_of
+from scepkit.core.certificates import (
+    CertificateView,
+    PrivateKey,
+    load_certificate,
+    public_key_der,
+    view_of,
+)
 from scepkit.core.chains import title
 from scepkit.core.csr import ParsedCsr, self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
@@ -39,30 +46,34 @@ class Requester:
     def __post_init__(self) -> None:
         # By its public half, because a key in a token shows nothing else.
         own = public_key_der(self.key.public_key())
-        if own != public_key_der(view_of(self.certificate).public_key()):
+        if own != self.view.spki and own != public_key_der(self.view.public_key()):
             raise InputError(
                 "the private key does not belong to the requester's certificate "
                 f"{title(self.certificate)!r}",
                 hint="give the key the certificate was issued for",
             )
 
+    @cached_property
+    def view(self) -> CertificateView:
+        """The certificate as CMS sees it."""
+        return view_of(self.certificate)
+
     @property
     def self_signed(self) -> bool:
         """Whether the certificate names itself as its issuer."""
-        seen = view_of(self.certificate)
-        return seen.issuer == seen.subject
+        return self.view.issuer == self.view.subject
 
     def signer(self) -> cms.Signer:
         """The same, as `cms.sign` wants it."""
         return cms.Signer(
-            view_of(self.certificate),
+            self.view,
             self.key,
             tuple(view_of(certificate).der for certificate in self.chain),
         )
 
     def decryption_key(self) -> DecryptionKey:
         """The same, as `envelope.decrypt` wants it."""
-        return DecryptionKey(view_of(self.certificate), self.key)
+        return DecryptionKey(self.view, self.key)
 
 
 def self_signed_requester(

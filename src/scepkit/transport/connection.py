@@ -41,7 +41,7 @@ class Connection:
         idle_since: when that was, by the monotonic clock.
     """
 
-    __slots__ = ("_proxy", "_target", "_wire", "idle_since", "key", "used")
+    __slots__ = ("_head", "_proxy", "_target", "_wire", "idle_since", "key", "used")
 
     def __init__(self, wire: Wire, key: object, target: Target, proxy: Proxy | None) -> None:
         self.key = key
@@ -51,6 +51,8 @@ class Connection:
         self._target = target
         # A tunnel is as good as a direct connection; only plain HTTP is spoken with the proxy.
         self._proxy = proxy if target.scheme == "http" else None
+        # What the last request began with, and what of it decides that.
+        self._head: tuple[object, bytes] = (None, b"")
 
     def ask(
         self,
@@ -103,31 +105,43 @@ class Connection:
     def _message(
         self, request: HttpRequest, path: str, headers: Sequence[tuple[str, str]]
     ) -> bytes:
+        if request.method == "GET":
+            return self._head_of(request, path, headers) + b"\r\n"
+        # One enrolment's request begins like the next one's.
+        key = path, request.content_type, request.headers, headers
+        kept, head = self._head
+        if kept != key:
+            head = self._head_of(request, path, headers)
+            self._head = key, head
+        # Always a length, never chunks, which IIS does not take (Q33).
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head, len(request.body), request.body)
+
+    def _head_of(
+        self, request: HttpRequest, path: str, headers: Sequence[tuple[str, str]]
+    ) -> bytes:
+        """The head of a request, but for its length and last line."""
         authority = self._target.authority
         given = [("Host", authority), *headers, *request.headers]
         if self._proxy is not None:
             path = f"http://{authority}{path}"
             if self._proxy.authorization:
                 given.append(("Proxy-Authorization", self._proxy.authorization))
-        if request.method == "POST":
-            # Always a length, never chunks, which IIS does not take (Q33).
-            given.append(("Content-Length", str(len(request.body))))
-            if request.content_type:
-                given.append(("Content-Type", request.content_type))
+        if request.content_type:
+            given.append(("Content-Type", request.content_type))
         lines = [
             f"{request.method} {path} HTTP/1.1",
             *(f"{name}: {value}" for name, value in given),
         ]
         try:
-            head = "\r\n".join([*lines, "\r\n"]).encode("latin-1")
+            head = "\r\n".join([*lines, ""]).encode("latin-1")
         except UnicodeEncodeError:
             head = b""
-        if head.count(b"\r") != len(lines) + 1 or head.count(b"\n") != len(lines) + 1:
+        if head.count(b"\r") != len(lines) or head.count(b"\n") != len(lines):
             raise InputError(
                 "there is a line break, or a character that is not Latin-1, in the URL or a header "
                 "of the HTTP request"
             )
-        return head + request.body
+        return head
 
     def _broken(self, error: OSError | CutOffError, url: str) -> TransportError:
         from ssl import SSLError

@@ -76,7 +76,7 @@ class HttpTransport:
         :raises KeyLoadError: a file for TLS cannot be used.
         """
         started = monotonic()
-        deadline = Deadline(self._options.timeout, shown_url(request.url))
+        deadline = Deadline(self._options.timeout, _shown(request.url))
         try:
             response = self._follow(request, deadline)
         except TransportError as error:
@@ -221,6 +221,7 @@ class HttpTransport:
 
 #: A client asks one URL again and again; few are kept, because that of a GET holds its message.
 _target_of = lru_cache(maxsize=8)(split_url)
+_shown = lru_cache(maxsize=8)(shown_url)
 
 
 def _key(target: Target) -> object:

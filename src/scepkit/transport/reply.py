@@ -7,7 +7,8 @@ than the caller wants; headers that make no sense are passed over.
 
 from __future__ import annotations
 
-from typing import BinaryIO, NamedTuple
+from io import BufferedReader
+from typing import NamedTuple
 
 _LONGEST_LINE = 65536
 _MOST_HEADERS = 100
@@ -83,20 +84,45 @@ class Head(NamedTuple):
         return "keep-alive" in connection or "keep-alive" in named or "keep-alive" in self.headers
 
 
-def read_head(stream: BinaryIO) -> Head:
+def read_head(stream: BufferedReader) -> Head:
     """Read the head of the final response; those of 100 (Continue) before it are passed over.
 
     :raises NotHttpError: it is none.
     :raises CutOffError: nothing came.
     """
     while True:
-        line = _line(stream)
-        if not line:
-            raise CutOffError
-        is_1_0, status = _status(line)
-        headers = _headers(stream)
+        lines = _lines_that_came(stream) or _lines_one_by_one(stream)
+        is_1_0, status = _status(lines[0])
+        headers = _headers(lines)
         if status != 100:
             return Head(status, headers, is_1_0)
+
+
+def _lines_that_came(stream: BufferedReader) -> list[bytes]:
+    """The lines of a head that came in one piece, as nearly all do; none when it did not."""
+    came = stream.peek()
+    head, end, _ = came.partition(b"\n\r\n")
+    if not end or b"\n\n" in head:
+        return []
+    stream.read(len(head) + len(end))
+    return head.split(b"\n")
+
+
+def _lines_one_by_one(stream: BufferedReader) -> list[bytes]:
+    line = _line(stream)
+    if not line:
+        raise CutOffError
+    _status(line)  # or lines would be read of something that is no head
+    lines = []
+    while line not in _BLANK:
+        lines.append(line)
+        if len(lines) > _MOST_HEADERS + 1:
+            break  # `_headers` refuses them
+        line = _line(stream)
+    return lines
+
+
+_BLANK = frozenset({b"\r\n", b"\n", b""})
 
 
 def _status(line: bytes) -> tuple[bool, int]:
@@ -107,15 +133,15 @@ def _status(line: bytes) -> tuple[bool, int]:
     return version == b"HTTP/1.0", int(status)
 
 
-def _headers(stream: BinaryIO) -> dict[str, str]:
+def _headers(lines: list[bytes]) -> dict[str, str]:
+    """The headers in the lines of a head after its first."""
+    if len(lines) > _MOST_HEADERS + 1:
+        raise NotHttpError(f"it has more than {_MOST_HEADERS} headers")
     found: dict[str, str] = {}
     name = ""
-    for _ in range(_MOST_HEADERS + 1):
-        line = _line(stream)
-        if line in {b"\r\n", b"\n", b""}:
-            return found
+    for line in lines[1:]:
         text = line.decode("latin-1").rstrip("\r\n")
-        if text[0] in " \t":  # it goes on with the header before it
+        if text.startswith((" ", "\t")):  # it goes on with the header before it
             if name:
                 found[name] += "\n" + text
             continue
@@ -125,10 +151,10 @@ def _headers(stream: BinaryIO) -> dict[str, str]:
             name = ""
         if name:
             found[name] = value.strip(" \t")
-    raise NotHttpError(f"it has more than {_MOST_HEADERS} headers")
+    return found
 
 
-def read_body(stream: BinaryIO, head: Head, limit: int) -> bytes:
+def read_body(stream: BufferedReader, head: Head, limit: int) -> bytes:
     """Read the body of a response whose head was read.
 
     :raises CutOffError: it is not whole.
@@ -149,33 +175,33 @@ def read_body(stream: BinaryIO, head: Head, limit: int) -> bytes:
     return _exactly(stream, length)
 
 
-def _join_chunks(stream: BinaryIO, limit: int) -> bytes:
+def _join_chunks(stream: BufferedReader, limit: int) -> bytes:
     body = bytearray()
     while size := _chunk_size(stream):
         if len(body) + size > limit:
             raise TooLargeError(f"sent more than {limit} bytes")
         body += _exactly(stream, size)
         _exactly(stream, 2)  # the line's end after the chunk
-    while _line(stream) not in {b"\r\n", b"\n", b""}:
+    while _line(stream) not in _BLANK:
         pass  # trailers
     return bytes(body)
 
 
-def _chunk_size(stream: BinaryIO) -> int:
+def _chunk_size(stream: BufferedReader) -> int:
     digits = _line(stream).partition(b";")[0].strip()
     if not digits or not _HEX.issuperset(digits):
         raise CutOffError
     return int(digits, 16)
 
 
-def _exactly(stream: BinaryIO, count: int) -> bytes:
+def _exactly(stream: BufferedReader, count: int) -> bytes:
     data = stream.read(count)
     if len(data) < count:
         raise CutOffError
     return data
 
 
-def _line(stream: BinaryIO) -> bytes:
+def _line(stream: BufferedReader) -> bytes:
     line = stream.readline(_LONGEST_LINE + 1)
     if len(line) > _LONGEST_LINE:
         raise NotHttpError(f"it has a line of more than {_LONGEST_LINE} bytes")

@@ -6,13 +6,17 @@ itself in its thread, within its own deadline.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scepkit.transport import Transport
+
+T = TypeVar("T")
 
 
 class ThreadedTransport:
@@ -40,13 +44,17 @@ class ThreadedTransport:
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:
         """As the transport's own `exchange`, awaited."""
+        return await self.run(lambda transport: transport.exchange(request))
+
+    async def run(self, work: Callable[[Transport], T]) -> T:
+        """What `work` makes of the transport, in one of the threads; for more than an exchange."""
         import asyncio
         from contextvars import copy_context
 
         # With the context, so that what a log filter finds there is the caller's.
         run = copy_context().run
         return await asyncio.get_running_loop().run_in_executor(
-            self._threads, run, self._transport.exchange, request
+            self._threads, run, work, self._transport
         )
 
     async def aclose(self) -> None:

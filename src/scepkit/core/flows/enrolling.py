@@ -84,9 +84,9 @@ def enrol(
         transaction_id=transaction_id or messages.new_transaction_id(),
         subject=csr.subject_der,
         spki_sha256=Digest.SHA256.of(public_key_der(csr.public_key)),
-        requester=view_of(requester.certificate).der,
+        requester=requester.view.der,
         requester_chain=tuple(view_of(one).der for one in requester.chain),
-        ca_fingerprint=Digest.SHA256.of(view_of(ca.certificates.anchor).der),
+        ca_fingerprint=ca.anchor_sha256,
     )
     renewing = not requester.self_signed and ca.capabilities.renewal if renewal is None else renewal
     data = RenewalReq(csr.der) if renewing else PkcsReq(csr.der)
@@ -209,7 +209,7 @@ def _issued(
         warnings += (
             f"the certificate's subject is {title(certificate)!r}, which is not what was requested",
         )
-    anchor = Digest.SHA256.of(view_of(ca.certificates.anchor).der)
+    anchor = ca.anchor_sha256
     if anchor != pending.ca_fingerprint:
         then = pending.ca_fingerprint.hex()
         warnings += (

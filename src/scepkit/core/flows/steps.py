@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 from cryptography import x509
@@ -92,7 +93,12 @@ class KnownCa:
         lead = view_of(self.certificates.ca)
         return lead.subject if self.certificates.issues else lead.issuer
 
-    @property
+    @cached_property
+    def anchor_sha256(self) -> bytes:
+        """SHA-256 of the certificate that was trusted."""
+        return Digest.SHA256.of(view_of(self.certificates.anchor).der)
+
+    @cached_property
     def protection(self) -> Protection:
         """How a request to this CA is protected."""
         wanted = self.preferences

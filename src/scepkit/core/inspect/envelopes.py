@@ -41,6 +41,7 @@ _NOBODY = CertificateView(
     serial_number=-1,
     subject=b"",
     spki=b"",
+    inner_algorithm=b"",
     _name_and_number=b"",
     _extensions=b"",
 )
