@@ -9,7 +9,7 @@ import pytest
 
 from scepkit.errors import InputError, StoreError
 from scepkit.store import Store, Tx, audit, cas, certificates, operations
-from scepkit.store.certificates import Reserved
+from scepkit.store.certificates import Published, Reserved
 from scepkit.store.rows import Certificate, Revoked
 from scepkit.store.searching import floor
 from tests.store.enrolling import (
@@ -34,7 +34,7 @@ def of_operation(store: Store, number: int) -> Certificate:
     return found
 
 
-def publish(store: Store, number: int, der: bytes = b"der", now: int = NOW) -> bool:
+def publish(store: Store, number: int, der: bytes = b"der", now: int = NOW) -> Published | None:
     return store.write(lambda tx: certificates.publish(tx, number, der, now))
 
 
@@ -80,6 +80,23 @@ def test_published_certificate_ends_its_operation(store: Store) -> None:
     assert found.sha256 == hashlib.sha256(b"the certificate").digest()
     ended = operation(store, number)
     assert (ended.state, ended.finished_at, ended.lease_until) == ("issued", NOW + 3, None)
+
+
+def test_what_is_published_is_told_as_it_was_stored(store: Store) -> None:
+    ca, number = a_ca(store), claimed(store, a_claim(transaction_id="tid"))
+    reserve(store, a_reservation(ca, operation_id=number))
+    published = publish(store, number)
+    assert published is not None
+    assert published.transaction_id == "tid"
+    assert published.certificate == of_operation(store, number)
+
+
+def test_what_was_to_be_signed_is_kept_until_it_is(store: Store) -> None:
+    ca, number = a_ca(store), claimed(store, a_claim())
+    reserve(store, a_reservation(ca, operation_id=number))
+    assert of_operation(store, number).frozen
+    publish(store, number)
+    assert of_operation(store, number).frozen == ""
 
 
 def test_certificate_is_published_once(store: Store) -> None:

@@ -139,7 +139,8 @@ def take_over(store: Store, n: int) -> bool:
 
 
 def publish(store: Store, n: int) -> bool:
-    return store.write(lambda tx: certificates.publish(tx, 1, f"der {n}".encode(), NOW))
+    der = f"der {n}".encode()
+    return store.write(lambda tx: certificates.publish(tx, 1, der, NOW)) is not None
 
 
 def decide(store: Store, n: int) -> bool:

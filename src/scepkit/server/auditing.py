@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from scepkit.server.case import Case, Refusal
 from scepkit.server.checkpoints import checkpoint
 from scepkit.store import audit, outbox
+from scepkit.store.certificates import Published
 from scepkit.store.driver import Tx
-from scepkit.store.rows import Certificate, Operation
 
 #: Kinds of outbox items.
 TELL_ISSUED, TELL_REFUSED = "notify.issued", "notify.refused"
@@ -61,8 +61,9 @@ def refuse(case: Case, refusal: Refusal, *, subject: str = "", enrolling: bool =
     case.record.reason = refusal.reason
 
 
-def issued(tx: Tx, now: int, certificate: Certificate, operation: Operation, *, tell: bool) -> None:
+def issued(tx: Tx, now: int, published: Published, *, tell: bool) -> None:
     """Write down that a certificate was issued."""
+    certificate = published.certificate
     audit.record(
         tx,
         now=now,
@@ -70,13 +71,13 @@ def issued(tx: Tx, now: int, certificate: Certificate, operation: Operation, *, 
         action="certificate.issue",
         object=f"certificate:{certificate.ca_id}/{certificate.serial}",
         detail={
-            "profile": operation.profile,
-            "operation": operation.id,
-            "transactionID": operation.transaction_id,
+            "profile": certificate.profile,
+            "operation": certificate.operation_id,
+            "transactionID": published.transaction_id,
             "subject": certificate.subject,
             "sans": certificate.sans,
             "notAfter": certificate.not_after,
         },
     )
     if tell:
-        outbox.add(tx, TELL_ISSUED, {"operation": operation.id}, now)
+        outbox.add(tx, TELL_ISSUED, {"operation": certificate.operation_id}, now)

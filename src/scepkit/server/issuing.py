@@ -269,16 +269,15 @@ def _publish(desk: Desk, operation_id: int, der: bytes, now: datetime) -> Issued
 
     def publish(tx: Tx) -> Certificate | None:
         checkpoint("publish.begin")
-        first = certificates.publish(tx, operation_id, der, now_ms)
+        published = certificates.publish(tx, operation_id, der, now_ms)
         checkpoint("publish.published")
-        row = certificates.of_operation(tx, operation_id)
-        operation = operations.find(tx, operation_id)
-        if first and row is not None and operation is not None:
-            profile = profiles.get(operation.profile)
-            tell = profile is not None and profile.notify is not None
-            auditing.issued(tx, now_ms, row, operation, tell=tell)
+        if published is None:
+            return certificates.of_operation(tx, operation_id)
+        profile = profiles.get(published.certificate.profile)
+        tell = profile is not None and profile.notify is not None
+        auditing.issued(tx, now_ms, published, tell=tell)
         checkpoint("publish.end")
-        return row
+        return published.certificate
 
     row = desk.store.write(publish)
     checkpoint("published")

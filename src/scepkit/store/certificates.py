@@ -29,7 +29,8 @@ class Reservation:
         serial: lower-case hex without leading zeros.
         operation_id: the operation it is for; None for the server's own certificates.
         sans: the subject alternative names, one a line, for searching.
-        frozen: all that is needed to sign the same again, as JSON of the caller's.
+        frozen: all that is needed to sign the same again, as JSON of the caller's; it is
+            kept until the certificate is published.
     """
 
     ca_id: int
@@ -112,31 +113,45 @@ def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) ->
 _FINISH = """
     UPDATE operation SET state = 'issued', lease_until = NULL, finished_at = :now
     WHERE id = :operation_id AND state = 'approved'
+    RETURNING transaction_id
 """
 
-_PUBLISH = """
-    UPDATE certificate SET state = 'issued', issued_at = :now, sha256 = :sha256, der = :der
+# What was fixed to be signed is in the certificate from now on.
+_PUBLISH = f"""
+    UPDATE certificate SET
+        state = 'issued', issued_at = :now, sha256 = :sha256, der = :der, frozen = ''
     WHERE operation_id = :operation_id AND state = 'reserved'
+    RETURNING {_COLUMNS}
 """
 
 
-def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> bool:
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A certificate as it was stored, and the transactionID that its operation began with."""
+
+    certificate: Certificate
+    transaction_id: str
+
+
+def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> Published | None:
     """Store the signed certificate and end its operation.
 
-    False when somebody else was first, or when the reservation was revoked: `der` must then not
+    None when somebody else was first, or when the reservation was revoked: `der` must then not
     leave this process, and `of_operation` says what is true.
 
     Raises:
         StoreError: the operation has no reservation.
     """
-    if not tx.run(_FINISH, {"operation_id": operation_id, "now": now}):
-        return False
+    finished = tx.one(_FINISH, {"operation_id": operation_id, "now": now})
+    if finished is None:
+        return None
     sha256 = hashlib.sha256(der).digest()
-    if not tx.run(
-        _PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}
-    ):
+    published = _one(
+        tx, _PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}
+    )
+    if published is None:
         raise StoreError(f"nothing was reserved for operation {operation_id}")
-    return True
+    return Published(published, *finished)
 
 
 # ------------------------------------------------------------------------------------ revocation
