@@ -8,7 +8,7 @@ import json
 import pytest
 
 from scepkit.store import Rollback, Store, Tx, audit
-from scepkit.store.audit import Fault, Verification
+from scepkit.store.audit import Fault, Head, Verification
 from tests.store.enrolling import NOW
 
 
@@ -197,6 +197,73 @@ def test_missing_or_changed_record_of_the_last_link_is_a_fault(store: Store) -> 
     assert faults == (Fault(5, None, "is not the last link that was recorded"),)
     faults = tamper(store, "DELETE FROM audit_head")
     assert faults == (Fault(5, None, "is sealed, but the record of the last link is missing"),)
+
+
+def aged(store: Store, days: int = 6) -> None:
+    """A row a day, sealed."""
+    for day in range(days):
+        store.write(
+            lambda tx, day=day: audit.record(  # type: ignore[misc]
+                tx, now=NOW + day, actor="alice", action=f"action.{day}", object="operation:1"
+            )
+        )
+    seal(store)
+
+
+def prune(store: Store, before: int, limit: int = 2) -> Head | None:
+    last = store.read(lambda tx: audit.oldest(tx, before))
+    if last is not None:
+        store.write(lambda tx: audit.tell_pruned(tx, last, {}, actor="bob", now=NOW + 9))
+        while store.write(lambda tx: audit.prune(tx, last, limit)):
+            assert verify(store).faults == ()
+    return last
+
+
+def test_chain_is_whole_at_each_step_of_pruning_and_after_it(store: Store) -> None:
+    aged(store)
+    assert prune(store, NOW) is None
+    assert prune(store, NOW + 3) is not None
+    found = verify(store)
+    assert (found.sealed, found.unsealed, found.pruned and found.pruned.position) == (3, 1, 3)
+    assert seal(store) == 1
+    assert [row.action for row in store.read(audit.listing)] == [
+        "audit.prune", "action.5", "action.4", "action.3"
+    ]  # fmt: skip
+    # Again, also of the row that told of it; and of all there is.
+    assert prune(store, NOW + 10) is not None
+    seal(store)
+    found = verify(store)
+    assert (found.sealed, found.faults, found.pruned and found.pruned.position) == (1, (), 7)
+
+
+def test_a_row_that_is_younger_keeps_those_behind_it(store: Store) -> None:
+    aged(store)
+    store.write(lambda tx: tx.run("UPDATE audit SET at = at + 5 WHERE seq = 2"))
+    last = store.read(lambda tx: audit.oldest(tx, NOW + 5))
+    assert last is not None
+    assert last.position == 1
+
+
+def test_another_link_than_the_one_that_was_told_of_is_a_fault(store: Store) -> None:
+    aged(store)
+    prune(store, NOW + 3)
+    seal(store)
+    other = "(SELECT hash FROM audit WHERE position = 5)"
+    faults = tamper(store, f"UPDATE audit_pruned SET hash = {other}")  # noqa: S608
+    assert [fault.position for fault in faults] == [3, 4]
+
+
+def test_rows_that_are_cut_off_at_the_beginning_without_a_word_are_missed(store: Store) -> None:
+    aged(store)
+    last = store.read(lambda tx: audit.oldest(tx, NOW + 3))
+    assert last is not None
+    store.write(lambda tx: audit.prune(tx, last))
+    (fault,) = verify(store).faults
+    assert (fault.position, fault.seq) == (3, None)
+    assert "no row says that they were pruned" in fault.problem
+    assert tamper(store, "DELETE FROM audit_pruned")[0] == Fault(
+        1, None, "is missing, and all up to position 3"
+    )
 
 
 def test_faults_are_counted_to_a_hundred(store: Store) -> None:

@@ -38,6 +38,7 @@ TABLES = [
     "outbox",
     "audit",
     "audit_head",
+    "audit_pruned",
     "job",
     "node",
 ]
@@ -56,6 +57,11 @@ def fill(store: Store) -> None:
     store.write(lambda tx: crls.put(tx, Crl(ca.id, 1, NOW, NOW + DAY, 0, b"crl")))
     store.write(lambda tx: jobs.acquire(tx, "crl", "me", NOW, DAY))
     store.write(lambda tx: jobs.heartbeat(tx, "n", version="1", started_at=NOW, now=NOW))
+    store.write(audit.seal)
+    last = store.read(lambda tx: audit.oldest(tx, NOW + 1))
+    assert last is not None
+    store.write(lambda tx: audit.tell_pruned(tx, last, {}, actor="a", now=NOW))
+    store.write(lambda tx: audit.prune(tx, last, 1))
     store.write(audit.seal)
 
 

@@ -184,12 +184,16 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found: `sealed` rows in the chain, `unsealed` ones that wait for their place."""
+    """What was found: `sealed` rows in the chain, `unsealed` ones that wait for their place.
+
+    `pruned` is the link to which the first of them is chained, or None when it is the very first.
+    """
 
     sealed: int
     unsealed: int
     head: Head | None
     faults: tuple[Fault, ...]
+    pruned: Head | None = None
 
 
 _SEALED = f"SELECT {_COLUMNS} FROM audit WHERE position IS NOT NULL ORDER BY position"
@@ -197,8 +201,9 @@ _SEALED = f"SELECT {_COLUMNS} FROM audit WHERE position IS NOT NULL ORDER BY pos
 
 def verify(tx: Tx) -> Verification:
     """Walk along the whole chain.  Only in `Store.snapshot`."""
-    faults: list[Fault] = []
-    link = Head(0, START)
+    start = pruned(tx)
+    faults = [] if start is None or _is_told(tx, start) else [Fault(start.position, None, _UNTOLD)]
+    link = start or Head(0, START)
     count = 0
     for row in tx.stream(_SEALED):
         seq, (position, prev_hash, found) = row[0], row[7:]
@@ -216,7 +221,7 @@ def verify(tx: Tx) -> Verification:
     if len(faults) < MAX_FAULTS and (end or Head(0, START)) != link:
         faults.append(_fault_at_end(link, end))
     ((unsealed,),) = tx.all("SELECT count(*) FROM audit WHERE position IS NULL")
-    return Verification(count, unsealed, end, tuple(faults))
+    return Verification(count, unsealed, end, tuple(faults), start)
 
 
 def _missing(first: int, last: int) -> str:
@@ -229,3 +234,83 @@ def _fault_at_end(link: Head, end: Head | None) -> Fault:
     if end.position > link.position:
         return Fault(link.position + 1, None, _missing(link.position + 1, end.position))
     return Fault(link.position, None, "is not the last link that was recorded")
+
+
+# -------------------------------------------------------------------------------------- pruning
+
+#: The action of the row that says that others were pruned.
+PRUNE = "audit.prune"
+
+_UNTOLD = "is missing, and all before it, and no row says that they were pruned"
+
+
+def pruned(tx: Tx) -> Head | None:
+    """The last link of those that were pruned, or None when none were."""
+    row = tx.one("SELECT position, hash FROM audit_pruned WHERE id = 1")
+    return None if row is None else Head(*row)
+
+
+def oldest(tx: Tx, before: int) -> Head | None:
+    """The last link of the rows that begin the chain and are all older; None when there are none.
+
+    :param before: a moment.
+    """
+    first_kept = "SELECT min(position) FROM audit WHERE position IS NOT NULL AND at >= :before"
+    row = tx.one(
+        "SELECT position, hash FROM audit WHERE position IS NOT NULL"
+        f" AND position < coalesce(({first_kept}), :never) ORDER BY position DESC LIMIT 1",
+        {"before": before, "never": _NEVER},
+    )
+    return None if row is None else Head(*row)
+
+
+_NEVER = 2**62
+
+
+def up_to(tx: Tx, position: int) -> Iterator[AuditRow]:
+    """The rows of the chain up to a position, oldest first.  Only in `Store.snapshot`."""
+    sql = f"SELECT {_COLUMNS} FROM audit WHERE position <= :position ORDER BY position"
+    for row in tx.stream(sql, {"position": position}):
+        yield AuditRow(*row)
+
+
+def tell_pruned(tx: Tx, last: Head, detail: Mapping[str, object], *, actor: str, now: int) -> None:
+    """Say that the rows up to a link are going to be pruned; `prune` does it."""
+    told = {**detail, "hash": last.hash.hex()}
+    record(tx, now=now, actor=actor, action=PRUNE, object=f"audit:{last.position}", detail=told)
+
+
+_KEEP_LINK = """
+    INSERT INTO audit_pruned (id, position, hash)
+    SELECT 1, position, hash FROM audit WHERE position = :position
+    ON CONFLICT (id) DO UPDATE SET position = excluded.position, hash = excluded.hash
+"""
+
+
+def prune(tx: Tx, last: Head, limit: int = 10_000) -> int:
+    """Remove the oldest rows up to a link, at most `limit`; returns how many, 0 when it is done."""
+    found = tx.one(
+        "SELECT max(position) FROM ("
+        "SELECT position FROM audit WHERE position <= :last ORDER BY position LIMIT :limit) oldest",
+        {"last": last.position, "limit": limit},
+    )
+    if found is None or found[0] is None:
+        return 0
+    tx.run(_KEEP_LINK, {"position": found[0]})
+    return tx.run("DELETE FROM audit WHERE position <= :position", {"position": found[0]})
+
+
+def _is_told(tx: Tx, last: Head) -> bool:
+    """Whether a row that is left says that all up to this link were to be pruned."""
+    rows = tx.all(
+        "SELECT object, detail FROM audit WHERE action = :action ORDER BY seq DESC",
+        {"action": PRUNE},
+    )
+    for of, detail in rows:
+        position = int(of.removeprefix("audit:"))
+        # One that was killed in the middle has said how far it would have gone.
+        if position > last.position:
+            return True
+        if position == last.position:
+            return bool(json.loads(detail).get("hash") == last.hash.hex())
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -12,8 +13,9 @@ from scepkit.cli.server.options import limit_option, office_options
 
 audit = group(
     "audit",
-    help="Read and verify the audit trail.\n\nEvery decision of the server and of these commands "
-    "leaves a row. The rows are chained by their hashes, so that changing or removing one shows.",
+    help="Read, verify and prune the audit trail.\n\nEvery decision of the server and of these "
+    "commands leaves a row. The rows are chained by their hashes, so that changing or removing one "
+    "shows.",
     example="""
 scepkit audit list --action certificate.revoke
 scepkit audit verify
@@ -78,10 +80,12 @@ def verify(out: Output, /, config: str, actor: str | None) -> int:
     with open_office(out, config, actor) as office:
         found = registry.verify_audit(office.store)
     head = found.head
+    gone = found.pruned
     values = {
         "intact": not found.faults,
         "rows": found.sealed,
         "unsealed": found.unsealed,
+        "pruned": None if gone is None else {"position": gone.position, "hash": gone.hash.hex()},
         "head": None if head is None else {"position": head.position, "hash": head.hash.hex()},
         "faults": [
             {"position": one.position, "seq": one.seq, "problem": one.problem}
@@ -91,6 +95,8 @@ def verify(out: Output, /, config: str, actor: str | None) -> int:
 
     def text() -> str:
         lines = [("chain", "broken" if found.faults else "intact"), ("rows", str(found.sealed))]
+        if gone is not None:
+            lines += [("pruned up to", str(gone.position)), ("its hash", gone.hash.hex())]
         if found.unsealed:
             lines.append(("not chained yet", str(found.unsealed)))
         if head is not None:
@@ -124,3 +130,52 @@ def export(out: Output, /, config: str, actor: str | None, form: str, **options:
             actor=office.actor,
             now=office.now,
         )
+
+
+@command("prune", within=audit, example="""
+scepkit audit prune --before 2026-01-01 --out /var/backups/scepkit-audit-2025.jsonl
+""")  # fmt: skip
+@option("--before", type=click.DateTime(["%Y-%m-%d"]), required=True, metavar="DATE",
+        section="Prune",
+        help="Remove what is older than this day (UTC), such as 2026-01-01.")  # fmt: skip
+@option("--out", metavar="FILE", required=True, section="Prune",
+        help="Write what is removed to FILE, which must not be there yet.")  # fmt: skip
+@office_options
+def prune(out: Output, /, config: str, actor: str | None, **options: Any) -> None:
+    """Remove the oldest rows of the trail, after writing them to a file.
+
+    The chain stays whole: the database keeps the hash of the last row that was removed, the trail
+    says who removed them, and the file has the same rows as `scepkit audit export` writes, with
+    their hashes. Keep it: there is no other copy. A chain that is broken is not pruned.
+    """
+    from datetime import UTC
+
+    from scepkit.cli.failures import Unfit
+    from scepkit.cli.output import STDIO
+    from scepkit.cli.server.exporting import exported
+    from scepkit.cli.server.listing import audit_values
+    from scepkit.cli.server.office import open_office
+    from scepkit.server import pruning
+
+    path = options["out"]
+    if path == STDIO:
+        raise click.UsageError("--out needs a file: what is removed is nowhere else")
+    if os.path.lexists(path):
+        raise Unfit(f"{path} exists and is not overwritten", hint="name another file", path=path)
+    with open_office(out, config, actor) as office:
+        last = pruning.last_before(office.store, options["before"].replace(tzinfo=UTC))
+        if last is None:
+            out.note("there is nothing so old in the audit trail")
+            out.result({"file": None, "rows": 0}, str)
+            return
+        with exported(out, path, "jsonl") as sink:
+            rows = pruning.write_out(office.store, last, lambda row: sink.add(audit_values(row)))
+        pruning.remove(
+            office.store,
+            last,
+            rows=rows,
+            file=os.path.abspath(path),
+            actor=office.actor,
+            now=office.now,
+        )
+        out.note(f"removed {rows} rows, up to position {last.position}")

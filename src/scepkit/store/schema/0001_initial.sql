@@ -164,6 +164,13 @@ CREATE TABLE audit_head (
     hash BLOB NOT NULL
 ) STRICT;
 
+-- The last link of those that were pruned: the first row left is chained to it.
+CREATE TABLE audit_pruned (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    position INTEGER NOT NULL,
+    hash BLOB NOT NULL
+) STRICT;
+
 -- Who does a job that only one may do.
 CREATE TABLE job (
     name TEXT NOT NULL PRIMARY KEY,
