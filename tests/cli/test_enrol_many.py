@@ -130,20 +130,16 @@ def test_request_that_the_ca_never_got_is_sent_again_with_its_transaction(
         # As after a kill between the journal and the request.
         (tmp_path / "out" / "device0" / "cert.pem").unlink()
         journal = tmp_path / "out" / JOURNAL
-        journal.write_text(journal.read_text().splitlines(keepends=True)[0])
+        trusted, begun, *_ = journal.read_text().splitlines(keepends=True)
         forgetful = TestCa(challenge="secret")
         with forgetful.serve() as other:
-            text = journal.read_text().replace(url, other)
-            before = json.loads(text)["pending"]["transactionID"]
-            journal.write_text(
-                text.replace(
-                    json.loads(text)["pending"]["caFingerprintSha256"],
-                    forgetful.fingerprint.removeprefix("sha256:"),
-                )
-            )
+            begun = begun.replace(url, other)
+            before = json.loads(begun)["pending"]
+            own = forgetful.fingerprint.removeprefix("sha256:")
+            journal.write_text(trusted + begun.replace(before["caFingerprintSha256"], own))
             done = run_scepkit(command(other, forgetful), monkeypatch)
     assert done.code == 0, done.stderr
-    assert [one.transaction_id for one in forgetful.messages] == [before, before]
+    assert [one.transaction_id for one in forgetful.messages] == [before["transactionID"]] * 2
     assert_all_have_their_own(tmp_path, forgetful, 1)
 
 

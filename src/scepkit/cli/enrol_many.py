@@ -14,6 +14,7 @@ from scepkit.cli.options import (
     new_key_password_option,
     protocol_options,
     trust_options,
+    wait_options,
 )
 from scepkit.cli.output import Output
 
@@ -62,6 +63,7 @@ scepkit enrol-many http://scep.example.com/scep routers.csv --dir /etc/routers \
     section="Pace",
     help="Ask for at most so many certificates in a second, such as 0.5 or 20.",
 )
+@wait_options
 @protocol_options
 @http_options
 def enrol_many(
@@ -69,9 +71,11 @@ def enrol_many(
 ) -> int:  # fmt: skip
     """Obtain a certificate for each row of a file.
 
-    FILE is CSV, with the columns' names in its first line, or has a JSON object on each line. The
-    columns: subject; san and eku, several separated by blanks; challenge; and name, the folder in
-    DIR for the row's key.pem, cert.pem and chain.pem (without it, the common name of the subject).
+    FILE is CSV, with the columns' names in its first line, or has a JSON object on each line; `-`
+    is stdin. The columns: subject; san and eku, several separated by blanks; challenge; name, the
+    folder in DIR for the row's key.pem, cert.pem and chain.pem (without it, the common name of the
+    subject); csr, the file of a request in place of subject, san and eku; and key, the file of a
+    key that is there already.
 
     All rows are checked before anything is sent. The same command can be given again after it was
     killed, or after rows failed: rows that have a cert.pem are passed over, and a request that the

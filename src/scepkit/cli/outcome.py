@@ -37,7 +37,7 @@ _HINTS = {
     "what the CA announces",
     FailInfo.BAD_CERT_ID: "the CA does not know this request or this certificate",
 }
-_LONGEST_INTERVAL = 300.0
+LONGEST_INTERVAL = 300.0
 # Failures after which nobody knows whether the CA has the request.
 _LOST = frozenset({"timeout", "closed", "protocol", "too-large"})
 
@@ -195,7 +195,7 @@ def _wait(out: Output, client: Client, errand: Errand, pending: Pending) -> Enro
 
     policy = PollPolicy(
         interval=errand.options["poll_interval"],
-        max_interval=max(_LONGEST_INTERVAL, errand.options["poll_interval"]),
+        max_interval=max(LONGEST_INTERVAL, errand.options["poll_interval"]),
         max_seconds=errand.options["wait"],
     )
     with Progress(enabled=not out.quiet) as progress:

@@ -60,7 +60,7 @@ class _AsBefore(PinnedCertificate):
             raise
 
 
-class _Succession(PinnedCertificate):
+class Succession(PinnedCertificate):
     """Trust in whom another verifier vouches for, to speak with; what those before issued counts.
 
     Those before do not answer any more: they may have been replaced because a key was lost.
@@ -71,6 +71,7 @@ class _Succession(PinnedCertificate):
         self._named = named
 
     def __call__(self, offer: CaOffer, /) -> x509.Certificate:
+        """Return what the other verifier vouches for."""
         return self._named(offer)
 
 
@@ -136,7 +137,7 @@ def resume(
         p12_password=read_p12_password(out, options["p12_password_file"]) if stored.p12 else None,
         options=options,
     )
-    trust = _Succession(_named(out, stored, options), *stored.anchors)
+    trust = Succession(_named(out, stored, options), *stored.anchors)
     with open_client(out, stored.pending.url, options, trust=trust) as client:
         result = client.poll(stored.pending, signer_key, challenge=errand.challenge)
         code = settle(out, client, errand, result)

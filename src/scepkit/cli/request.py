@@ -77,7 +77,7 @@ def read_request_options(options: Options) -> Wanted:
         given = ["--" + name.removesuffix("s").replace("_", "-") for name in names if options[name]]
         if given:
             raise click.UsageError(f"--csr and {', '.join(given)} exclude each other")
-        return Wanted(csr=_read_csr(options["csr"]))
+        return Wanted(csr=read_csr_file(options["csr"]))
     if options["subject"] is None:
         raise click.UsageError("give --subject (it may be empty, where --san names it) or --csr")
     from scepkit.core.names import parse_eku, parse_san, parse_subject
@@ -91,7 +91,14 @@ def read_request_options(options: Options) -> Wanted:
     )
 
 
-def _read_csr(path: str) -> ParsedCsr:
+def read_csr_file(path: str) -> ParsedCsr:
+    """Read a request that is made already; ``-`` is stdin.
+
+    Raises:
+        Unfit: it is not one, or too long.
+        ScepError: it is not signed with the key in it.
+        OSError: the file cannot be read.
+    """
     from scepkit.core.csr import read_csr
     from scepkit.errors import DecodeError
 

@@ -2,7 +2,8 @@
 
 It is a file of JSON objects, one a line, that only ever grows: ``started`` before a request leaves,
 with all that it takes to resume it; ``pending``, ``issued``, ``refused`` and ``failed`` when that
-is known.  There is no secret in it.
+is known, and ``trusted`` with the CA certificate that the requests rely on.  There is no secret in
+it.
 
 The rules of this file: what `write` was given is on the disk when it returns; and a line that was
 cut off by the end of the process never happened.
@@ -10,6 +11,7 @@ cut off by the end of the process never happened.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -17,9 +19,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from scepkit.cli.failures import Unfit
+from scepkit.core.certificates import load_certificate
 from scepkit.core.enrolment import Pending
-from scepkit.errors import InputError
+from scepkit.errors import DecodeError, InputError
 from scepkit.values import frozen
 
 
@@ -90,6 +96,10 @@ class Journal:
         """The CA has refused."""
         self._write(name, "refused", transactionID=transaction_id, reason=reason)
 
+    def trusted(self, certificate: x509.Certificate) -> None:
+        """The requests that follow rely on this CA certificate."""
+        self._write("", "trusted", certificate=certificate.public_bytes(Encoding.DER).hex())
+
     def _write(self, name: str, event: str, **details: Any) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         record = {"time": now, "name": name, "event": event, **details}
@@ -120,12 +130,14 @@ class Journal:
                 try:
                     record = json.loads(line)
                     name, event = record["name"], record["event"]
-                    if event in {"started", "pending"}:
+                    if event == "trusted":
+                        load_certificate(bytes.fromhex(record["certificate"]))
+                    elif event in {"started", "pending"}:
                         pending = Pending.from_json(json.dumps(record["pending"]))
                         found[name] = Unsettled(pending, event == "pending")
                     else:
                         found.pop(name, None)
-                except (ValueError, KeyError, TypeError, InputError) as error:
+                except (ValueError, KeyError, TypeError, InputError, DecodeError) as error:
                     raise Unfit(
                         f"{self.path}, line {number}: this is not a line of a journal "
                         f"({type(error).__name__})",
@@ -134,6 +146,22 @@ class Journal:
                         path=self.path,
                     ) from None
         return found, end
+
+
+def trusted_before(path: str) -> tuple[x509.Certificate, ...]:
+    """The CA certificates that the requests in a journal relied on; none where there is no journal.
+
+    What is not a line of a journal is passed over: whoever opens it is told of that.
+    """
+    found: dict[str, x509.Certificate] = {}
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, KeyError, TypeError, DecodeError):
+                record = json.loads(line) if b'"trusted"' in line else {"event": ""}
+                if record["event"] == "trusted":
+                    der = record["certificate"]
+                    found[der] = load_certificate(bytes.fromhex(der))
+    return tuple(found.values())
 
 
 def _sync_directory(directory: str) -> None:

@@ -1,24 +1,31 @@
 """The rows of `scepkit enrol-many`: who wants a certificate, in a CSV or JSON Lines file.
 
 The rules of this file: all rows are read and checked before anything is sent, but never held at
-once; and no error shows what stands in a row, because its challenge does too.
+once; and no error shows what stands in a row, because its challenge does too, but for the names of
+files.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from typing import TextIO
+from typing import BinaryIO, Self, TextIO
 
-from scepkit.cli.failures import Unfit
+import click
+
+from scepkit.cli.failures import Unfit, describe
+from scepkit.cli.output import STDIO
+from scepkit.cli.request import read_csr_file
 from scepkit.core.names import parse_eku, parse_san, parse_subject
-from scepkit.errors import InputError
+from scepkit.errors import InputError, ScepError
 from scepkit.values import field, frozen
 
 #: The columns; those without a second word are texts, the others lists.
-_TEXTS = ("name", "subject", "challenge")
+_TEXTS = ("name", "subject", "challenge", "csr", "key")
 _LISTS = ("san", "eku")
 #: Names of folders, on every file system; no hidden ones, because the journal is one.
 _NAME = re.compile(r"[\w][\w.@+-]{0,99}", re.ASCII)
@@ -37,6 +44,8 @@ class Row:
         san: alternative names, as ``--san`` takes them.
         eku: extended key usages, as ``--eku`` takes them.
         challenge: the challengePassword, or None for that of all rows.
+        csr: the file of a request that is made already, or None; then there is no subject.
+        key: the file of a key that is there already, or None for the one in the folder.
     """
 
     line: int
@@ -45,9 +54,49 @@ class Row:
     san: tuple[str, ...]
     eku: tuple[str, ...]
     challenge: str | None = field(repr=False)
+    csr: str | None
+    key: str | None
 
 
-def read_rows(path: str) -> Iterator[Row]:
+class RowFile:
+    """A file of rows, which can be read more than once; ``-`` is stdin, kept in a nameless file.
+
+    Attributes:
+        name: what errors call it.
+
+    Raises:
+        OSError: stdin cannot be read, or not be kept.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = "stdin" if path == STDIO else path
+        self._path: str = path
+        self._kept: BinaryIO | None = None
+        if path == STDIO:
+            from shutil import copyfileobj
+            from tempfile import TemporaryFile
+
+            # It has challenges in it: only this process can open a file that has no name.
+            self._kept = TemporaryFile()  # noqa: SIM115
+            copyfileobj(sys.stdin.buffer, self._kept)
+            self._kept.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+    def open(self) -> TextIO:
+        """The file from its beginning; not twice at a time."""
+        if self._kept is None:
+            return open(self._path, encoding="utf-8-sig", newline="")
+        self._kept.seek(0)
+        return open(os.dup(self._kept.fileno()), encoding="utf-8-sig", newline="")
+
+
+def read_rows(source: RowFile) -> Iterator[Row]:
     """The rows of a file, one at a time.
 
     It is JSON Lines if its first character is ``{``, else CSV with the columns' names first.
@@ -56,7 +105,8 @@ def read_rows(path: str) -> Iterator[Row]:
         Unfit: it is neither, or a row lacks something or has something that is not known.
         OSError: the file cannot be read.
     """
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    path = source.name
+    with source.open() as file:
         try:
             first = file.read(1)
             file.seek(0)
@@ -66,30 +116,52 @@ def read_rows(path: str) -> Iterator[Row]:
             raise Unfit(f"{path}: not UTF-8 text (byte {error.start})", path=path) from None
 
 
-def check_rows(path: str) -> int:
+def check_rows(source: RowFile, directory: str) -> int:
     """How many rows there are, if all of them can be asked for.
+
+    Args:
+        source: where they stand.
+        directory: in which each has a folder, perhaps with its key.
 
     Raises:
         Unfit: a row cannot, or two have one name.
         OSError: the file cannot be read.
     """
+    path = source.name
     lines: dict[str, int] = {}
-    for row in read_rows(path):
+    for row in read_rows(source):
         # As file systems do that do not tell a from A.
         other = lines.setdefault(row.name.lower(), row.line)
         if other != row.line:
             raise _unfit(path, row.line, f"the name {row.name} is that of line {other} too")
         try:
-            parse_subject(row.subject)
-            for san in row.san:
-                parse_san(san)
-            for eku in row.eku:
-                parse_eku(eku)
-        except InputError as error:
-            raise _unfit(path, row.line, str(error), error.hint) from None
+            _check(row, directory)
+        except (ScepError, OSError, click.ClickException) as error:
+            _, description = describe(error)
+            raise _unfit(path, row.line, description["message"], description["hint"]) from None
     if not lines:
         raise Unfit(f"{path}: there are no rows in it", path=path)
     return len(lines)
+
+
+def _check(row: Row, directory: str) -> None:
+    """Return if the row can be asked for, as far as that can be seen from here."""
+    if row.key is not None:
+        with open(row.key, "rb"):
+            pass
+    if row.csr is not None:
+        read_csr_file(row.csr)
+        own = os.path.join(directory, row.name, "key.pem")
+        if row.key is None and not os.path.lexists(own):
+            raise InputError(
+                f"there is no key for the request {row.csr}",
+                hint=f"name its file in a column key, or put it into {own}",
+            )
+    parse_subject(row.subject)
+    for san in row.san:
+        parse_san(san)
+    for eku in row.eku:
+        parse_eku(eku)
 
 
 def _row(path: str, line: int, values: dict[str, str | Sequence[str]]) -> Row:
@@ -102,23 +174,36 @@ def _row(path: str, line: int, values: dict[str, str | Sequence[str]]) -> Row:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise _unfit(path, line, f"the {name} is not a text")
-    subject, challenge = str(texts["subject"]), str(texts["challenge"])
+    subject, challenge, csr, key = (
+        str(texts[one]) for one in ("subject", "challenge", "csr", "key")
+    )
     found = {
         name: tuple(several.split() if isinstance(several, str) else several)
         for name, several in lists.items()
     }
-    if not subject and not found["san"]:
-        raise _unfit(path, line, "there is neither a subject nor a san")
-    name = str(texts["name"]) or _common_name(subject)
+    if csr and (subject or found["san"] or found["eku"]):
+        raise _unfit(path, line, "a csr says itself what subject, san and eku would say")
+    if not csr and not subject and not found["san"]:
+        raise _unfit(path, line, "there is neither a subject nor a san, nor a csr")
+    for column, file in (("csr", csr), ("key", key)):
+        if file == STDIO:
+            raise _unfit(path, line, f"the {column} cannot be stdin")
+    name = str(texts["name"]) or _common_name(subject) or _stem(csr)
     if not _NAME.fullmatch(name):
         raise _unfit(
             path,
             line,
             "there is no name that a folder can have",
             "give a column name: letters, digits and . _ - + @, at most 100, a letter or digit "
-            "first; without one, the common name of the subject is taken",
+            "first; without one, the common name of the subject is taken, or the name of the csr "
+            "file",
         )
-    return Row(line, name, subject, found["san"], found["eku"], challenge or None)
+    lists_of = found["san"], found["eku"]
+    return Row(line, name, subject, *lists_of, challenge or None, csr or None, key or None)
+
+
+def _stem(path: str) -> str:
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _common_name(subject: str) -> str:

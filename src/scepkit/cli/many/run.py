@@ -2,7 +2,7 @@
 
 The rules of this file: a row that fails does not keep the others from their certificates, but a
 server that cannot be reached does; and however many rows there are, so many as are asked for at
-once are in memory.
+once are in memory, and those that are pending while they are waited for.
 """
 
 from __future__ import annotations
@@ -16,17 +16,20 @@ from typing import Any
 
 import click
 
-from scepkit.cli.connect import Options, open_client
+from scepkit.cli.connect import Options, open_client, read_trust
 from scepkit.cli.destination import alone_in
 from scepkit.cli.failures import ExitCode, Refused, describe, fail_info_name
 from scepkit.cli.identity import KeyPassword
-from scepkit.cli.many.journal import Journal
-from scepkit.cli.many.rows import Row, check_rows, read_rows
+from scepkit.cli.many.journal import Journal, trusted_before
+from scepkit.cli.many.rows import Row, RowFile, check_rows, read_rows
+from scepkit.cli.many.waiting import Job, Waiting
 from scepkit.cli.many.work import Errands, certificate_of, obtain
-from scepkit.cli.output import STDIO, Output, fields, stderr_line
+from scepkit.cli.outcome import LONGEST_INTERVAL
+from scepkit.cli.output import Output, fields, stderr_line
 from scepkit.cli.passwords import Challenge, only_one_from_stdin
+from scepkit.cli.polling import Succession
 from scepkit.cli.terminal import Progress
-from scepkit.core.enrolment import EnrolmentResult, Issued, Pending, Rejected
+from scepkit.core.enrolment import EnrolmentResult, Issued, Pending, PollPolicy, Rejected
 from scepkit.errors import ScepError, TransportError
 from scepkit.keys import parse_key_spec
 
@@ -49,18 +52,29 @@ _BAR = 24
 
 def run(out: Output, url: str, path: str, directory: str, options: Options) -> ExitCode:
     """Obtain the certificates of all rows of the file `path` into folders of `directory`."""
-    if path == STDIO:
-        raise click.UsageError("FILE is read twice, first to check it, so it cannot be stdin")
-    only_one_from_stdin(options)
+    only_one_from_stdin(options, file=path)
     if options["key_type"] is not None:
         parse_key_spec(options["key_type"])
-    total = check_rows(path)
+    with RowFile(path) as source:
+        return _obtain_all(out, url, source, directory, options)
+
+
+def _obtain_all(
+    out: Output, url: str, source: RowFile, directory: str, options: Options
+) -> ExitCode:
+    total = check_rows(source, directory)
     secret = Challenge(out, {**options, "challenge": None, "ask_challenge": False})
     passwords = KeyPassword(out, options["key_password_file"], options["new_key_password_file"])
-    with open_client(out, url, options) as client:
-        client.get_ca_certificates(options["profile"])
+    journal_path = os.path.join(directory, JOURNAL)
+    before = trusted_before(journal_path)
+    # What is under way may have been decided by a CA that has got a new key since.
+    trust = Succession(read_trust(out, options), *before) if before else None
+    with open_client(out, url, options, trust=trust) as client:
+        anchor = client.get_ca_certificates(options["profile"]).anchor
         os.makedirs(directory, exist_ok=True)
-        with alone_in(directory), Journal(os.path.join(directory, JOURNAL)) as journal:
+        with alone_in(directory), Journal(journal_path) as journal:
+            if anchor not in before:
+                journal.trusted(anchor)
             stop = threading.Event()
             errands = Errands(
                 client=client,
@@ -72,7 +86,7 @@ def run(out: Output, url: str, path: str, directory: str, options: Options) -> E
                 may_ask=Pace(options["rate"], stop).wait,
                 stop=stop,
             )
-            crowd = Crowd(out, errands, path, total)
+            crowd = Crowd(out, errands, source, total)
             crowd.run(options["parallel"])
     return crowd.tell()
 
@@ -100,9 +114,18 @@ class Pace:
 class Crowd:
     """Threads that take rows from one file until there are none left."""
 
-    def __init__(self, out: Output, errands: Errands, path: str, total: int) -> None:
-        self._out, self._errands, self._path, self._total = out, errands, path, total
-        self._rows: Iterator[Row] = read_rows(path)
+    def __init__(self, out: Output, errands: Errands, source: RowFile, total: int) -> None:
+        self._out, self._errands, self._path, self._total = out, errands, source.name, total
+        self._rows: Iterator[Row] = read_rows(source)
+        interval, self._wait = errands.options["poll_interval"], errands.options["wait"]
+        self._waiting = Waiting(
+            PollPolicy(
+                interval=interval,
+                max_interval=max(LONGEST_INTERVAL, interval),
+                max_seconds=self._wait,
+            )
+        )
+        self._under_way = 0
         self._taking, self._telling = threading.Lock(), threading.Lock()
         self._counts: Counter[str] = Counter()
         self._codes: set[ExitCode] = set()
@@ -150,39 +173,62 @@ class Crowd:
         line = f"[{'#' * filled}{'.' * (_BAR - filled)}] {done}/{self._total}"
         if asked:
             line += f"  {rate:.1f}/s  {_duration((self._total - done) / rate)} left"
+        counts = self._counts + Counter(pending=len(self._waiting))
         for what in ("pending", "refused", "failed"):
-            if self._counts[what]:
-                line += f"  {self._counts[what]} {what}"
+            if counts[what]:
+                line += f"  {counts[what]} {what}"
         return line
 
     # ---------------------------------------------------------------------------- the threads
 
     def _work(self) -> None:
         try:
-            while not self._errands.stop.is_set() and (row := self._take()) is not None:
-                self._one(row)
+            while (job := self._take()) is not None:
+                try:
+                    self._one(job)
+                finally:
+                    with self._taking:
+                        self._under_way -= 1
         except BaseException as error:
             self._fault = error
             self._errands.stop.set()
         finally:
             self._ended.release()
 
-    def _take(self) -> Row | None:
-        with self._taking:
-            return next(self._rows, None)
+    def _take(self) -> Job | None:
+        """What is to be asked for next; None when there is nothing left, or all is to stop."""
+        while not self._errands.stop.is_set():
+            with self._taking:
+                seconds = self._waiting.seconds()
+                job = None
+                if seconds is not None and seconds <= 0:
+                    job = self._waiting.take()
+                elif (row := next(self._rows, None)) is not None:
+                    job = Job(row)
+                if job is not None:
+                    self._under_way += 1
+                    return job
+                # What is under way may turn out to be pending, and be everybody's again.
+                if seconds is None and not (self._wait and self._under_way):
+                    return None
+            pause = _SECONDS_BETWEEN_LINES
+            self._errands.stop.wait(pause if seconds is None else min(seconds, pause))
+        return None
 
-    def _one(self, row: Row) -> None:
-        if os.path.lexists(certificate_of(self._errands.directory, row)):
+    def _one(self, job: Job) -> None:
+        row = job.row
+        if job.pending is None and os.path.lexists(certificate_of(self._errands.directory, row)):
             self._count("present")
             return
         try:
-            self._settle(row, obtain(self._errands, row))
+            self._settle(job, obtain(self._errands, row, job.pending))
         except (ScepError, OSError, click.ClickException) as error:
             self._fail(row, "failed", error)
             if isinstance(error, TransportError):
                 self._errands.stop.set()
 
-    def _settle(self, row: Row, result: EnrolmentResult) -> None:
+    def _settle(self, job: Job, result: EnrolmentResult) -> None:
+        row = job.row
         match result:
             case Issued(warnings=warnings):
                 self._count("issued")
@@ -191,8 +237,11 @@ class Crowd:
                         self._progress.clear()
                         self._out.warn(f"{row.name}: {warning}")
             case Pending():
-                self._count("pending")
-                self._codes.add(ExitCode.PENDING)
+                with self._taking:
+                    is_asked_again = self._waiting.put(job, result)
+                if not is_asked_again:
+                    self._count("pending")
+                    self._codes.add(ExitCode.PENDING)
             case Rejected():
                 evidence = {
                     "failInfo": fail_info_name(result.fail_info),
@@ -221,6 +270,9 @@ class Crowd:
 
     def tell(self) -> ExitCode:
         """Say what came of all rows."""
+        if self._waiting:  # all was to stop
+            self._counts["pending"] += len(self._waiting)
+            self._codes.add(ExitCode.PENDING)
         counts = {
             name: self._counts[name]
             for name in ("issued", "present", "pending", "refused", "failed")

@@ -18,7 +18,7 @@ from scepkit.cli.enrolling import refuse_other_type
 from scepkit.cli.identity import KeyPassword
 from scepkit.cli.many.journal import Journal, Unsettled
 from scepkit.cli.many.rows import Row
-from scepkit.cli.request import Wanted
+from scepkit.cli.request import Wanted, read_csr_file
 from scepkit.client import Client
 from scepkit.core.certificates import PrivateKey, view_of
 from scepkit.core.enrolment import EnrolmentResult, Issued, Pending, Rejected
@@ -66,8 +66,13 @@ def certificate_of(directory: str, row: Row) -> str:
     return os.path.join(directory, row.name, "cert.pem")
 
 
-def obtain(errands: Errands, row: Row) -> EnrolmentResult:
+def obtain(errands: Errands, row: Row, pending: Pending | None = None) -> EnrolmentResult:
     """Obtain the certificate of a row that has none, and put it into its folder.
+
+    Args:
+        errands: what all rows have in common.
+        row: the row.
+        pending: what the CA has said of it before in this run.
 
     Raises:
         ScepError: as the client does.
@@ -77,9 +82,12 @@ def obtain(errands: Errands, row: Row) -> EnrolmentResult:
     certificate = certificate_of(errands.directory, row)
     folder = os.path.dirname(certificate)
     os.makedirs(folder, exist_ok=True)
-    key_path = os.path.join(folder, "key.pem")
-    key = _key(errands, key_path)
-    result = _Asking(errands, row, key).result()
+    key_path = row.key or os.path.join(folder, "key.pem")
+    key = _key(errands, row, key_path)
+    before = errands.journal.unsettled(row.name)
+    if pending is not None:
+        before = Unsettled(pending, answered=True)
+    result = _Asking(errands, row, key, before).result()
     match result:
         case Issued():
             chain = os.path.join(folder, "chain.pem")
@@ -93,9 +101,11 @@ def obtain(errands: Errands, row: Row) -> EnrolmentResult:
     return result
 
 
-def _key(errands: Errands, path: str) -> PrivateKey:
+def _key(errands: Errands, row: Row, path: str) -> PrivateKey:
     """The row's key; a new one is on the disk when this returns."""
     wanted = errands.options["key_type"]
+    if row.key or row.csr:
+        return errands.passwords.read_key(path)
     if os.path.lexists(path):
         key = errands.passwords.read_key(path, first=errands.passwords.for_new())
         refuse_other_type(key, path, wanted)
@@ -108,10 +118,11 @@ def _key(errands: Errands, path: str) -> PrivateKey:
 class _Asking:
     """The CA is asked until it has answered, by one request however often that is sent."""
 
-    def __init__(self, errands: Errands, row: Row, key: PrivateKey) -> None:
-        self._errands, self._row, self._key = errands, row, key
+    def __init__(
+        self, errands: Errands, row: Row, key: PrivateKey, before: Unsettled | None
+    ) -> None:
+        self._errands, self._row, self._key, self._before = errands, row, key, before
         self._challenge = row.challenge or errands.challenge
-        self._before: Unsettled | None = errands.journal.unsettled(row.name)
 
     def result(self) -> EnrolmentResult:
         for wait in _WAITS:
@@ -141,14 +152,8 @@ class _Asking:
         return found
 
     def _enrol(self, again: Pending | None = None) -> EnrolmentResult:
-        row = self._row
-        wanted = Wanted(
-            subject=parse_subject(row.subject),
-            san=tuple(parse_san(text) for text in row.san),
-            eku=tuple(parse_eku(text) for text in row.eku),
-        )
         return self._errands.client.enrol(
-            wanted.csr_for(self._key, self._challenge),
+            _wanted(self._row).csr_for(self._key, self._challenge),
             self._key,
             requester=again.requester_with(self._key) if again else None,
             profile=self._errands.options["profile"],
@@ -160,3 +165,13 @@ class _Asking:
     def _leave(self, pending: Pending) -> None:
         self._errands.journal.started(self._row.name, pending)
         self._before = Unsettled(pending, answered=False)
+
+
+def _wanted(row: Row) -> Wanted:
+    if row.csr is not None:
+        return Wanted(csr=read_csr_file(row.csr))
+    return Wanted(
+        subject=parse_subject(row.subject),
+        san=tuple(parse_san(text) for text in row.san),
+        eku=tuple(parse_eku(text) for text in row.eku),
+    )
