@@ -23,7 +23,7 @@ from scepkit.errors import AlgorithmError, FailInfo, InputError, StoreUnavailabl
 from scepkit.server import auditing, auth_renewal, keeping
 from scepkit.server.case import Answer, Case, Refusal, milliseconds_of, recipient_for
 from scepkit.server.checkpoints import checkpoint
-from scepkit.server.gate import authorise
+from scepkit.server.gate import authorise, of_a_stranger
 from scepkit.server.issuing import reservation_for
 from scepkit.server.naming import Names, names_of
 from scepkit.server.opening import Opened
@@ -85,6 +85,11 @@ def _attempt(
     record = case.record
     with record.timed("authorise"):
         seen, key = _look(case, csr)
+        # Who signs a caught request anew gets no answer that was for its owner (A1, A22), least of
+        # all one encrypted with the challengePassword, at which he could guess (A13); nor does he
+        # learn what is in the request.
+        if seen.renews is None and not same_key(case.request.signer, csr):
+            return _refused(case, _refusal_of(of_a_stranger(case.message_type)))
         if seen.operation is not None:
             return _again(case, csr, key, seen, seen.operation, recipient)
         template = _template(case, csr, generation)
@@ -110,8 +115,7 @@ def _attempt(
         )
     checkpoint("authorised")
     if isinstance(decision, Deny):
-        refusal = Refusal(decision.reason, decision.text, decision.fail_info, decision.action)
-        return _refused(case, refusal)
+        return _refused(case, _refusal_of(decision))
     record.by = decision.by
     with record.timed("claim"):
         claimed = _claim(case, csr, key, seen, template, names, decision, generation, recipient)
@@ -131,6 +135,10 @@ def _attempt(
             return None
 
 
+def _refusal_of(decision: Deny) -> Refusal:
+    return Refusal(decision.reason, decision.text, decision.fail_info, decision.action)
+
+
 def _refused(case: Case, refusal: Refusal) -> Answer:
     auditing.refuse(case, refusal, subject=case.record.subject)
     return refusal.answer()
@@ -144,9 +152,6 @@ def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
     deployment, name = case.desk.deployment, case.profile.name
     mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
     candidates = auth_renewal.generations_named(deployment.authorities, case.request.signer)
-    # Who signs a caught request anew gets no answer that was for its owner (A1, A22), least of all
-    # one encrypted with the challengePassword, at which he could guess (A13).
-    may_repeat = same_key(case.request.signer, csr)
 
     def look(tx: Tx) -> tuple[Seen, bytes]:
         renews = None
@@ -154,7 +159,7 @@ def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
             renews = auth_renewal.find_renewed(tx, candidates, case.request.signer)
         challenge = None if mac is None else challenges.find(tx, mac)
         key = keeping.op_key(name, csr, mac, renews)
-        operation = operations.by_key(tx, name, key) if may_repeat or renews else None
+        operation = operations.by_key(tx, name, key)
         if operation is not None and _is_over(case, operation, challenge):
             operation = None
         return Seen(operation, challenge, mac, renews), key

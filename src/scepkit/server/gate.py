@@ -114,15 +114,25 @@ def _decide(
         if seen.mac is None:
             return decision
     elif renewing:
-        # R25: a self-signed certificate, or one of somebody else, proves nothing.
+        return of_a_stranger(request.message_type)
+    if not request.signed_by_own_key:
+        return of_a_stranger(request.message_type)
+    return _enrolment(request, seen, who)
+
+
+def of_a_stranger(message_type: MessageType) -> Deny:
+    """The decision about what neither its own key nor a certificate of this server has signed.
+
+    And about a RenewalReq that only its own key has: a self-signed certificate, or one of somebody
+    else, proves nothing (R25).
+    """
+    if message_type is MessageType.RENEWAL_REQ:
         return Deny(
             "a RenewalReq that is not signed with a certificate of this server",
             NO_RENEWAL,
             FailInfo.BAD_MESSAGE_CHECK,
         )
-    if not request.signed_by_own_key:
-        return Deny("the signer's key is not the key of the request (G1)", NOT_ITS_KEY)
-    return _enrolment(request, seen, who)
+    return Deny("the signer's key is not the key of the request (G1)", NOT_ITS_KEY)
 
 
 # ------------------------------------------------------------------ renewals

@@ -28,7 +28,7 @@ from scepkit.core.messages import Failure, PkcsReq, Success
 from scepkit.errors import FailInfo
 from scepkit.server.auth_challenge import ChallengePolicy
 from scepkit.server.auth_renewal import RenewalPolicy
-from scepkit.server.gate import Authorisers
+from scepkit.server.gate import NOT_ITS_KEY, Authorisers
 from scepkit.store import Store
 from tests import cms_writer as w
 from tests import pki
@@ -201,6 +201,15 @@ def test_t63_a_captured_envelope_signed_anew_gets_nothing_and_uses_nothing(
     nothing_issued(world)
     assert rows(world.store, "SELECT uses_left FROM challenge") == [(1,)]
     certificate_of(world.ask(sent(victim, captured)))
+
+
+def test_t63_a_thief_does_not_hear_what_is_in_the_request(world: World) -> None:
+    victim = world.device()
+    csr = victim.csr(world.mint(), san=["upn:administrator@corp.example"])
+    captured = enveloped(victim, csr)
+    assert "kind upn" in refusal_of(world.ask(sent(victim, captured)))[1]
+    thief = sent(world.device("router1", "rsa3072"), captured)
+    assert refusal_of(world.ask(thief)) == (BAD_REQUEST, NOT_ITS_KEY)
 
 
 def test_t63_a_thief_with_a_certificate_of_ours_gets_nothing_either(lite: Store) -> None:
