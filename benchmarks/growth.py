@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import resource
 import statistics
 import tempfile
 import time
@@ -156,14 +155,14 @@ def make_crl(url: str) -> CrlMade:
     authority = Authority("bench", (generation,), timedelta(days=7), timedelta(days=2))
     with open_store(url, node="crl") as store:
         store.ping()
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = machine.most_megabytes()
         cpu, began = time.process_time(), time.perf_counter()
         made = crl_job.make_crl(store, authority, generation, moment(NOW), actor="bench")
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        memory = machine.most_megabytes() - before
     assert made is not None
     entries = len(x509.load_der_x509_crl(made.der))
-    return CrlMade(entries, seconds, cpu, len(made.der), (after - before) * 1024 / 1e6)
+    return CrlMade(entries, seconds, cpu, len(made.der), memory)
 
 
 def crl_beside(store: Store, url: str) -> tuple[CrlMade, list[float], list[float]]:

@@ -103,6 +103,16 @@ def megabytes(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def most_megabytes() -> float:
+    """The most that this process has had in memory (RSS) since its program began.
+
+    `getrusage` would count what the process had that started it.
+    """
+    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024 / 1e6
+
+
 def below(pid: int) -> list[int]:
     """A process, its children, theirs, ..."""
     found = [pid]

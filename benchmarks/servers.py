@@ -23,6 +23,8 @@ from tests.store.postgres_server import PostgresServer
 
 KINDS = ("sqlite", "postgresql", "scepserver")
 _SCEPKIT = (sys.executable, "-m", "scepkit")
+#: Of util-linux, as nsenter is.
+_HELD = ("taskset", "--cpu-list", "0")
 _SERVING = re.compile(r"serving address=(\S+)")
 _FREE = '\n[profile.default.rate_limit]\nper_address = "1000000/s"\naddress_burst = 1000000\n'
 #: Seconds until a server must have started, or must have ended.
@@ -49,10 +51,11 @@ class Server:
 
 @dataclass(frozen=True)
 class Kind:
-    """A server that can be started."""
+    """A server that can be started; `held` to one processor with all that it does."""
 
     kind: str
     workers: int = 0
+    held: bool = False
 
     @property
     def name(self) -> str:
@@ -60,14 +63,23 @@ class Kind:
         if self.kind == "scepserver":
             return "scepserver (Debian)"
         database = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[self.kind]
-        return f"scepkit, {database}, {self.workers}"
+        held = " on one processor" if self.held else ""
+        return f"scepkit, {database}, {self.workers}{held}"
 
 
-def kinds(named: Sequence[str], workers: Sequence[int]) -> list[Kind]:
-    """Each server that is named, ours with each number of workers."""
-    return [
-        Kind(one, number) for one in named for number in (workers if one != "scepserver" else [0])
-    ]
+def kinds(named: Sequence[str], workers: Sequence[int], held: bool) -> list[Kind]:
+    """Each server that is named, ours with each number of workers.
+
+    :param held: also ours with one worker on one processor: what others are multiples of.
+    """
+    found = []
+    for one in named:
+        if one == "scepserver":
+            found.append(Kind(one))
+            continue
+        found += [Kind(one, 1, held=True)] if held else []
+        found += [Kind(one, number) for number in workers]
+    return found
 
 
 @contextmanager
@@ -90,13 +102,13 @@ def running(one: Kind, place: Path | None) -> Iterator[Server]:
                         lambda command: peer.namespace.command(*command),
                     )
             case "sqlite":
-                with serving(initialised(folder), one.workers) as server:
+                with serving(initialised(folder), one.workers, held=one.held) as server:
                     yield server
             case _:
                 postgres = PostgresServer(fsync=True)
                 try:
                     config = initialised(folder, "--database", postgres.url("postgres"))
-                    with serving(config, one.workers, postgres.pid) as server:
+                    with serving(config, one.workers, postgres.pid, held=one.held) as server:
                         yield server
                 finally:
                     postgres.remove()
@@ -114,7 +126,9 @@ def initialised(folder: Path, *options: str) -> Path:
 
 
 @contextmanager
-def serving(config: Path, workers: int, database: int = 0) -> Iterator[Server]:
+def serving(
+    config: Path, workers: int, database: int = 0, *, held: bool = False
+) -> Iterator[Server]:
     """scepkit's server: challenges once only, its policy, audit trail and durability as always."""
 
     def challenges(count: int) -> list[str]:
@@ -129,8 +143,8 @@ def serving(config: Path, workers: int, database: int = 0) -> Iterator[Server]:
     log = config.with_name("log")
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*_SCEPKIT, "serve", "--config", str(config), "--bind", "127.0.0.1:0",
-             "--workers", str(workers)],
+            [*(_HELD if held else ()), *_SCEPKIT, "serve", "--config", str(config),
+             "--bind", "127.0.0.1:0", "--workers", str(workers)],
             stdin=subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:

@@ -33,8 +33,17 @@ from benchmarks.servers import KINDS, Kind, Server, kinds, running
 #: Between these, a page has the table.
 _BEGIN, _END = "<!-- benchmarks/server -->", "<!-- end -->"
 _COLUMNS = (
-    *("connections", "enrolments/s", "CPU ms", "floor ms", "ratio", "p50 ms", "p99 ms"),
-    *("database CPU ms", "load CPU ms", "others %", "MB", "issued", "duplicates", "faults"),
+    *("connections", "enrolments/s", "CPU ms", "floor ms", "ratio", "processors", "p50 ms"),
+    *(
+        "p99 ms",
+        "database CPU ms",
+        "load CPU ms",
+        "others %",
+        "MB",
+        "issued",
+        "duplicates",
+        "faults",
+    ),
 )
 #: Seconds beyond the time of a round until its load generator is stopped from outside.
 _GRACE = 60
@@ -47,12 +56,14 @@ class Round:
     Attributes:
         rate: enrolments a second that succeeded.
         cpu, database, load: of the server, of PostgreSQL, of the load generator.
+        processors: how many the server kept busy.
         others: percent of all processors that worked for none of these.
         memory: of the server's largest process, in MB.
     """
 
     rate: float
     cpu: float
+    processors: float
     database: float
     floor: float
     p50: float
@@ -87,6 +98,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="(default 3)")
     parser.add_argument("--connections", type=int, nargs="*", default=[64, 1])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
+    parser.add_argument(
+        "--no-held", action="store_true", help="leave out one worker held to one processor"
+    )
     parser.add_argument("--only", nargs="*", choices=KINDS, default=KINDS)
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="for a round, at most (default 60)"
@@ -122,7 +136,7 @@ def measured(options: argparse.Namespace) -> list[Row]:
     """All rounds of all servers, in turns."""
     rows = [
         Row(one, connections)
-        for one in kinds(options.only, options.workers)
+        for one in kinds(options.only, options.workers, not options.no_held)
         for connections in options.connections
     ]
     with ExitStack() as stack:
@@ -211,6 +225,7 @@ def _round(
     return Round(
         rate=read.issued / told.seconds,
         cpu=cpu / told.answered * 1000,
+        processors=cpu / told.seconds,
         database=database / told.answered * 1000,
         floor=floor,
         p50=told.p50 * 1000,
@@ -233,7 +248,7 @@ def table(rows: list[Row]) -> list[str]:
     for row in rows:
         failed = [f"not measured: {row.failed}"] if row.failed else []
         if not row.rounds:
-            lines.append(_cells(row.kind.name, str(row.connections), *[""] * 12, *failed))
+            lines.append(_cells(row.kind.name, str(row.connections), *[""] * 13, *failed))
             continue
         lines.append(_line(row, failed))
     return lines
@@ -252,6 +267,7 @@ def _line(row: Row, failed: list[str]) -> str:
         spread(lambda one: one.cpu, 2),
         spread(lambda one: one.floor, 2),
         spread(lambda one: one.cpu / one.floor, 2),
+        spread(lambda one: one.processors, 2),
         spread(lambda one: one.p50, 1),
         spread(lambda one: one.p99, 1),
         spread(lambda one: one.database, 2) if row.kind.kind == "postgresql" else "",
@@ -281,7 +297,7 @@ def comparisons(rows: list[Row]) -> list[str]:
 
 def _is_above(one: Kind, other: Kind) -> bool:
     if one.kind == other.kind:
-        return other.workers == 1 < one.workers
+        return other.workers == 1 and (one.workers > 1 or (other.held and not one.held))
     return other.kind == "scepserver"
 
 
