@@ -57,6 +57,9 @@ class Explaining:
     def send(self, sql: str, parameters: Parameters = NOTHING) -> None:
         self._plan(sql, parameters)
 
+    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
+        return [self.all(sql, parameters) for sql, parameters in statements]
+
     def insert(self, sql: str, parameters: Parameters = NOTHING) -> int | None:
         self._plan(sql, parameters)
         return 1
@@ -117,10 +120,8 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "spend": lambda tx: challenges.spend(tx, digest("x"), "routers", NOW),
     "certificate by serial number": lambda tx: certificates.by_serial(tx, 1, "1f"),
     "certificate of an operation": lambda tx: certificates.of_operation(tx, 1),
-    "finish an operation": lambda tx: certificates.publish(tx, 1, b"", NOW),
-    "publish": lambda tx: tx.run(
-        certificates._PUBLISH, {"operation_id": 1, "now": NOW, "sha256": b"", "der": b""}
-    ),
+    "publish": lambda tx: certificates.publish(tx, 1, b"", NOW),
+    "what is there before a claim": lambda tx: claims.before(tx, "routers", b"", digest("x")),
     "revoke": lambda tx: certificates.revoke(tx, 1, "1f", reason=1, actor="a", now=NOW),
     "revoked certificates": lambda tx: certificates.revoked(tx, 1, not_after_from=NOW),
     "expiring certificates": lambda tx: certificates.expiring(tx, since=NOW, before=NOW + DAY),

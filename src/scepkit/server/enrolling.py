@@ -157,9 +157,8 @@ def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
         renews = None
         if candidates:
             renews = auth_renewal.find_renewed(tx, candidates, case.request.signer)
-        challenge = None if mac is None else challenges.find(tx, mac)
         key = keeping.op_key(name, csr, mac, renews)
-        operation = operations.by_key(tx, name, key)
+        operation, challenge = claims.before(tx, name, key, mac)
         if operation is not None and _is_over(case, operation, challenge):
             operation = None
         return Seen(operation, challenge, mac, renews), key

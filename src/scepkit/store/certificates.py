@@ -121,6 +121,7 @@ _PUBLISH = f"""
     UPDATE certificate SET
         state = 'issued', issued_at = :now, sha256 = :sha256, der = :der, frozen = ''
     WHERE operation_id = :operation_id AND state = 'reserved'
+        AND EXISTS (SELECT 1 FROM operation WHERE id = :operation_id AND state = 'issued')
     RETURNING {_COLUMNS}
 """
 
@@ -142,16 +143,16 @@ def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> Published | None
     Raises:
         StoreError: the operation has no reservation.
     """
-    finished = tx.one(_FINISH, {"operation_id": operation_id, "now": now})
-    if finished is None:
-        return None
     sha256 = hashlib.sha256(der).digest()
-    published = _one(
-        tx, _PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}
+    finished, published = tx.together(
+        (_FINISH, {"operation_id": operation_id, "now": now}),
+        (_PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}),
     )
-    if published is None:
+    if not finished:
+        return None
+    if not published:
         raise StoreError(f"nothing was reserved for operation {operation_id}")
-    return Published(published, *finished)
+    return Published(Certificate(*published[0]), *finished[0])
 
 
 # ------------------------------------------------------------------------------------ revocation

@@ -109,9 +109,12 @@ def give_back(tx: Tx, challenge_id: int) -> bool:
     )
 
 
+BY_MAC = f"{_SELECT} WHERE mac = :mac"
+
+
 def find(tx: Tx, mac: bytes) -> Challenge | None:
     """The challenge with that MAC, usable or not: to say why it was refused."""
-    return _one(tx, f"{_SELECT} WHERE mac = :mac", {"mac": mac})
+    return _one(tx, BY_MAC, {"mac": mac})
 
 
 def by_id(tx: Tx, challenge_id: int) -> Challenge | None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scepkit.errors import InputError
+from scepkit.store.challenges import BY_MAC
 from scepkit.store.driver import Parameters, Tx
-from scepkit.store.operations import by_key, find
-from scepkit.store.rows import Operation, OperationKind
+from scepkit.store.operations import BY_KEY, by_key, find
+from scepkit.store.rows import Challenge, Operation, OperationKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +78,19 @@ class TransactionIdInUse:
     """
 
     operation_id: int
+
+
+def before(
+    tx: Tx, profile: str, op_key: bytes, challenge_mac: bytes | None
+) -> tuple[Operation | None, Challenge | None]:
+    """What there is before a request is claimed: what the same one began, and its challenge."""
+    began, challenge = tx.together(
+        (BY_KEY, {"profile": profile, "op_key": op_key}), (BY_MAC, {"mac": challenge_mac})
+    )
+    return (
+        Operation(*began[0]) if began else None,
+        Challenge(*challenge[0]) if challenge else None,
+    )
 
 
 def claim(tx: Tx, request: Claim, now: int) -> Claimed | Known | TransactionIdInUse:

@@ -61,6 +61,10 @@ class Tx(Protocol):
         """
         ...
 
+    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
+        """Run statements in one round trip: the rows of each.  All run, whatever those are."""
+        ...
+
     def insert(self, sql: str, parameters: Parameters = ...) -> int | None:
         """Run an INSERT of one row: its `id`, or None when a conflict kept it out."""
         ...

@@ -93,6 +93,9 @@ class PostgresTx:
     def send(self, sql: str, parameters: Parameters = _NOTHING) -> None:
         self._session.send(sql, parameters)
 
+    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
+        return [rows_of(result) for result in self._session.run_all(statements)]
+
     def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
         row = self.one(f"{sql} RETURNING id", parameters)
         return None if row is None else row[0]

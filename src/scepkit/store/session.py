@@ -126,7 +126,12 @@ class Session:
     def run(self, sql: str, parameters: Parameters) -> pq.abc.PGresult:
         """Run a statement, and those that were sent before."""
         self._queue.append(_queued(sql, parameters))
-        return self._exchange()
+        return self._exchange()[-1]
+
+    def run_all(self, statements: Sequence[tuple[str, Parameters]]) -> list[pq.abc.PGresult]:
+        """Run statements, and those that were sent before; the result of each of these."""
+        self._queue += [_queued(sql, parameters) for sql, parameters in statements]
+        return self._exchange()[-len(statements) :]
 
     def commit(self) -> None:
         """End the transaction: returns when it is on the disk."""
@@ -134,7 +139,7 @@ class Session:
             self._queue.clear()
             return
         self._queue.append(_COMMIT)
-        if self._exchange().command_status != b"COMMIT":
+        if self._exchange()[-1].command_status != b"COMMIT":
             raise psycopg.errors.InFailedSqlTransaction("one of its statements had failed")
 
     def settle(self) -> None:
@@ -144,8 +149,8 @@ class Session:
             self._queue.append(_ROLLBACK)
             self._exchange()
 
-    def _exchange(self) -> pq.abc.PGresult:
-        """Send what is queued and read all answers; the last one."""
+    def _exchange(self) -> list[pq.abc.PGresult]:
+        """Send what is queued and read all answers; those of the statements."""
         queue, self._queue = self._queue, []
         try:
             prepared = self._put(queue)
@@ -154,12 +159,15 @@ class Session:
         except BaseException:
             self.connection.close()
             raise
+        answers = []
         for name, result in zip(prepared, results, strict=True):
             if result.status not in _DONE:
                 raise _problem(result)
-            if name is not None:
+            if name is None:
+                answers.append(result)
+            else:
                 self._prepared.add(name)
-        return results[-1]
+        return answers
 
     def _put(self, queue: Sequence[_Queued]) -> list[bytes | None]:
         """Send statements; for each answer that will come, the name of what it prepares."""

@@ -88,6 +88,9 @@ class SqliteTx:
     def send(self, sql: str, parameters: Parameters = _NOTHING) -> None:
         self._cursor.execute(sql, parameters)
 
+    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
+        return [self.all(sql, parameters) for sql, parameters in statements]
+
     def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
         # RETURNING would cost as much as the row itself.
         cursor = self._cursor.execute(sql, parameters)
