@@ -8,6 +8,7 @@ certificate):
     reviewed    a person decides
     held        a person decides, about what has a one-time challenge
     modern      one-time challenges, and no single DES
+    alone       one-time challenges, GetCACert sends the RA's certificate alone; none without an RA
 
 All others read single DES, without which scepclient is refused; all renew at any time.
 """
@@ -57,6 +58,13 @@ auth = {{ challenge = {{}}, approve_all = true, renewal = {{ window = "400d" }} 
 
 [profile.modern]
 {ra}auth = {{ challenge = {{}}, renewal = {{ window = "400d" }} }}
+"""
+_ALONE = """
+[profile.alone]
+ra = "main"
+accept_single_des_requests = true
+get_ca_cert = "ra-only"
+auth = { challenge = {}, renewal = { window = "400d" } }
 """
 #: How many challenges are made at once.
 _CHALLENGES = 20
@@ -193,6 +201,8 @@ def _make(mode: Mode, directory: Path) -> None:
     text = config.read_text()
     renewal = text.replace("renewal = {}", 'renewal = { window = "400d" }')
     profiles = _PROFILES.format(ra="" if mode == "ca" else 'ra = "main"\n')
+    if mode != "ca":
+        profiles += _ALONE
     first, rest = profiles.split("\n\n", 1)
     config.write_text(renewal.replace("[profile.default]\n", f"[profile.default]{first}\n") + rest)
 

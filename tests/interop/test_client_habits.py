@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
+from scepkit import Client, Fingerprint, PinnedCertificate
+from scepkit.errors import TrustError
 from tests.interop.authority import Authority, Mode
 from tests.interop.clients import Certmonger, Endpoint, Enrolled, Refused, ScepClient, StrongSwan
 
@@ -47,6 +51,32 @@ def test_scepclient_encrypts_for_ca_and_ra_at_once(
     device = authority.device(authority.challenge())
     result = ScepClient().enrol(without_ra(authority.endpoint()), device)
     assert isinstance(result, Enrolled), result
+
+
+@pytest.mark.parametrize("mode", ["ra", "ec"])
+def test_scepclient_needs_to_be_told_nothing_where_the_ra_is_sent_alone(
+    authorities: Mapping[Mode, Authority], mode: Mode
+) -> None:
+    authority = authorities[mode]
+    device = authority.device(authority.challenge("alone"))
+    endpoint = without_ra(authority.endpoint("alone"))
+    assert isinstance(ScepClient().enrol(endpoint, device), Enrolled)
+    authority.verify(device)
+    assert isinstance(ScepClient().renew(endpoint, device), Enrolled)
+    authority.verify(device)
+
+
+def test_an_ra_that_is_sent_alone_counts_for_who_has_the_ca_and_not_for_its_fingerprint(
+    authorities: Mapping[Mode, Authority],
+) -> None:
+    authority = authorities["ec"]
+    endpoint = authority.endpoint("alone")
+    ca = x509.load_pem_x509_certificate(endpoint.ca_file.read_bytes())
+    with Client(endpoint.url, trust=PinnedCertificate(ca)) as client:
+        assert client.get_ca_certificates().ca == ca
+    fingerprint = Fingerprint(f"sha256:{ca.fingerprint(hashes.SHA256()).hex()}")
+    with Client(endpoint.url, trust=fingerprint) as client, pytest.raises(TrustError):
+        client.get_ca_certificates()
 
 
 def test_scepclient_says_why_a_profile_that_reads_no_single_des_refuses_it(ca: Authority) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -278,11 +279,13 @@ def _profile(
     roles = make_roles(
         authority,
         ra,
-        offer=profile.get_ca_cert,
+        offer="ra" if profile.get_ca_cert == "ra-only" else profile.get_ca_cert,
         now=now,
         late=late,
         by_password=auth.challenge is not None or clear,
     )
+    if profile.get_ca_cert == "ra-only":
+        roles = _without_ca(roles)
     ciphers, digests = set(ALL_CIPHERS), set(ALL_DIGESTS)
     if not profile.accept_3des:
         ciphers.discard(Cipher.DES_EDE3_CBC)
@@ -309,6 +312,15 @@ def _profile(
         notify=None if auth.notify is None else webhook(auth.notify, "auth.notify"),
         next_ca=_next_ca(roles, now),
     )
+
+
+def _without_ca(roles: CaRoles) -> CaRoles:
+    """Roles that announce the RA alone; whoever knows the CA already could go by them."""
+    ca = roles.authority.active.certificate
+    agents = tuple(one for one in roles.offered if one != ca)
+    if not agents:
+        raise InputError("get_ca_cert = 'ra-only' needs an RA, whose certificate it sends")
+    return replace(roles, offered=agents)
 
 
 def _next_ca(roles: CaRoles, now: datetime) -> bytes | None:

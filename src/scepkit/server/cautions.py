@@ -154,6 +154,11 @@ def _profile_warnings(name: str, profile: ProfileSettings, served: ServedProfile
         yield f"{here} RSA keys are not certified, and most clients have no others"
     for asked in (*_authoriser_warnings(profile.auth), *_pattern_warnings(profile)):
         yield f"{here} {asked}"
+    if profile.get_ca_cert == "ra-only":
+        yield (
+            f"{here} no CA certificate is sent: clients that check the CA refuse it, and those "
+            "that do not trust whoever answers them"
+        )
     if profile.preset in {"apple", "windows"}:
         yield from (f"{here} {one}" for one in _mdm_warnings(profile, served))
 

@@ -205,11 +205,14 @@ class ProfileSettings:
         "lets nothing else through; POST is accepted all the same.",
         default=True,
     )
-    get_ca_cert: Literal["auto", "ca", "ra", "chain"] = setting(
+    get_ca_cert: Literal["auto", "ca", "ra", "ra-only", "chain"] = setting(
         "What GetCACert sends. `ca`: the CA's certificate alone, as `application/x-x509-ca-cert`. "
         "`ra`: the RA's certificates and the CA's. `chain`: these and the ones above, up to the "
-        "root. `auto`: `ra` with an RA, else `chain` for an intermediate CA with a `chain` file, "
-        "else `ca`.",
+        "root. `ra-only`: the RA's certificates without the CA's, against RFC 8894, for clients "
+        "that encrypt to every certificate they are sent and cannot with the CA's; clients that "
+        "check the CA's fingerprint refuse it, so let the others have a profile of their own. "
+        "`auto`: `ra` with an RA, else `chain` for an intermediate CA with a `chain` file, else "
+        "`ca`.",
         default="auto",
     )
     reply_certificates: Literal["leaf", "issuer", "chain"] = setting(

@@ -14,7 +14,7 @@ from scepkit.ca import make_ca
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.certificates import view_of
 from scepkit.errors import ConfigErrors, StoreUnavailable
-from scepkit.server import admin, assembly, authorising, jobs
+from scepkit.server import admin, assembly, authorising, cautions, jobs
 from scepkit.server.auth_static import static_secret
 from scepkit.server.deployment import Deployment
 from scepkit.server.service import ScepService
@@ -220,6 +220,23 @@ def test_an_ec_ca_without_a_way_in_is_refused(lite: Store, tmp_path: Path) -> No
     by_password = started(configured(tmp_path), lite).profiles["default"]
     assert by_password.auth.challenge is not None
     assert by_password.auth.challenge.recoverable
+
+
+def test_the_ra_is_sent_alone_only_where_there_is_one(lite: Store, tmp_path: Path) -> None:
+    ca = pki.root("ec256-a")
+    files(tmp_path, ca, "ec256-a")
+    agent = pki.ra(ca, "rsa3072")
+    (tmp_path / "ra.pem").write_bytes(agent.certificate.public_bytes(PEM))
+    (tmp_path / "ra.key").write_bytes(pki.key_pem("rsa3072"))
+    alone = {"get_ca_cert": "ra-only", "auth": {"challenge": {}}}
+    ra = {"main": {"decrypt": [{"certificate": "ra.pem", "key": "ra.key"}]}}
+    settings = configured(tmp_path, {"ra": ra, "profile": {"default": {**alone, "ra": "main"}}})
+    deployment = started(settings, lite)
+    reply = ScepService(lite, deployment).get_ca_cert("default")
+    assert (reply.body, reply.content_type) == (agent.der, "application/x-x509-ca-cert")
+    assert any("no CA certificate" in one for one in cautions.cautions(settings, deployment, NOW))
+    without = configured(tmp_path, {"profile": {"default": alone}})
+    assert "needs an RA" in errors(without, lite)["profile.default"]
 
 
 def test_another_certificate_than_the_databases_is_refused(lite: Store, tmp_path: Path) -> None:
