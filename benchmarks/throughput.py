@@ -243,7 +243,7 @@ def _round(
 
 
 def table(rows: list[Row]) -> list[str]:
-    """The table: medians of the rounds, and the lowest and highest."""
+    """The table: medians of the rounds, and of some the lowest and highest."""
     lines = [_cells("server", *_COLUMNS), _cells("---", *["---:"] * len(_COLUMNS))]
     for row in rows:
         failed = [f"not measured: {row.failed}"] if row.failed else []
@@ -258,6 +258,9 @@ def _line(row: Row, failed: list[str]) -> str:
     def spread(value: Callable[[Round], float], digits: int) -> str:
         return _spread([value(one) for one in row.rounds], digits)
 
+    def middle(value: Callable[[Round], float], digits: int) -> str:
+        return f"{statistics.median(map(value, row.rounds)):.{digits}f}"
+
     faults: Counter[str] = sum((one.faults for one in row.rounds), Counter())
     said = [f"{times} x {fault}" for fault, times in faults.most_common()] + failed
     return _cells(
@@ -265,15 +268,15 @@ def _line(row: Row, failed: list[str]) -> str:
         str(row.connections),
         spread(lambda one: one.rate, 0),
         spread(lambda one: one.cpu, 2),
-        spread(lambda one: one.floor, 2),
+        middle(lambda one: one.floor, 2),
         spread(lambda one: one.cpu / one.floor, 2),
-        spread(lambda one: one.processors, 2),
+        middle(lambda one: one.processors, 2),
         spread(lambda one: one.p50, 1),
         spread(lambda one: one.p99, 1),
-        spread(lambda one: one.database, 2) if row.kind.kind == "postgresql" else "",
-        spread(lambda one: one.load, 3),
-        spread(lambda one: one.others, 0),
-        spread(lambda one: one.memory, 0),
+        middle(lambda one: one.database, 2) if row.kind.kind == "postgresql" else "",
+        middle(lambda one: one.load, 3),
+        middle(lambda one: one.others, 0),
+        middle(lambda one: one.memory, 0),
         str(sum(one.issued for one in row.rounds)),
         str(sum(one.duplicates for one in row.rounds)),
         ", ".join(said) or "none",
