@@ -96,3 +96,41 @@ def test_what_an_ed25519_ca_has_issued_is_verified() -> None:
     ]
     faults = [issue_fault(Facts(device), Facts(issuer)) for issuer in issuers]
     assert [bool(fault) for fault in faults] == [True, False]
+
+
+NO_CA = bytes.fromhex("0603551d130101ff04023000")  # empty basicConstraints, but for their SEQUENCE
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pki.intermediate(ROOT),
+        pki.certificate(
+            ROOT.name,
+            pki.key(),
+            issuer=ROOT,
+            ca=True,
+            san=[x509.OtherName(x509.ObjectIdentifier("1.2.3"), odd.element(0x04, NO_CA))],
+        ),
+    ],
+)
+def test_a_ca_is_one_whatever_else_stands_in_its_certificate(subject: pki.Identity) -> None:
+    assert Facts(subject.certificate).is_ca
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pki.device(ROOT),
+        pki.certificate(ROOT.name, pki.key(), issuer=ROOT, ca=False),
+        pki.certificate(
+            ROOT.name,
+            pki.key(),
+            issuer=ROOT,
+            ca=False,
+            san=[x509.OtherName(x509.ObjectIdentifier("1.2.3"), odd.element(0x04, NO_CA))],
+        ),
+    ],
+)
+def test_what_does_not_say_so_is_no_ca(subject: pki.Identity) -> None:
+    assert not Facts(subject.certificate).is_ca
