@@ -240,7 +240,10 @@ def _dispatch(case: Case, opened: Opened | Unreadable | Sealed) -> tuple[Answer,
 
 def _can_be_kept(text: str) -> bool:
     """Whether both databases can keep a text: without NUL and halves of characters."""
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _refused(case: Case, refusal: Refusal) -> Answer:
