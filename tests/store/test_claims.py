@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 import pytest
 
 from scepkit.errors import InputError
-from scepkit.store import Rollback, Store, certificates, challenges, claims, operations
+from scepkit.store import Rollback, Store, Tx, certificates, challenges, claims, operations
 from scepkit.store.claims import Claimed, Known, TransactionIdInUse
+from scepkit.store.driver import Parameters, Row
+from scepkit.store.rows import Challenge, Operation
 from tests.store.enrolling import (
     DAY,
     MINUTE,
@@ -18,6 +23,7 @@ from tests.store.enrolling import (
     claim,
     claimed,
     digest,
+    first_transaction,
     operation,
     pending,
 )
@@ -192,3 +198,34 @@ def test_text_in_any_script_is_stored(store: Store) -> None:
     number = claimed(store, a_claim(subject="CN=Zoë 東京 🜂'\"%s:now", transaction_id="--;'\u2028"))
     found = operation(store, number)
     assert (found.subject, found.transaction_id) == ("CN=Zoë 東京 🜂'\"%s:now", "--;'\u2028")
+
+
+class _Interrupted:
+    """Queries between which something happens."""
+
+    def __init__(self, tx: Tx, happens: Callable[[], object]) -> None:
+        self._tx = tx
+        self._happens = happens
+
+    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
+        found = []
+        for sql, parameters in statements:
+            found.append(self._tx.all(sql, parameters))
+            self._happens()
+        return found
+
+
+def test_challenge_that_is_found_spent_comes_with_its_operation(store: Store) -> None:
+    ca, mac = a_ca(store), digest("secret")
+    a_challenge(store, "secret")
+
+    def look(tx: Tx) -> tuple[Operation | None, Challenge | None]:
+        def spend() -> None:
+            first_transaction(store, ca, "router1", "secret", "1f")
+
+        interrupted = cast("Tx", _Interrupted(tx, spend))
+        return claims.before(interrupted, "routers", digest("router1 secret"), mac)
+
+    operation, challenge = store.read(look)
+    assert challenge is not None
+    assert operation is not None or challenge.uses_left

@@ -84,8 +84,9 @@ def before(
     tx: Tx, profile: str, op_key: bytes, challenge_mac: bytes | None
 ) -> tuple[Operation | None, Challenge | None]:
     """What there is before a request is claimed: what the same one began, and its challenge."""
-    began, challenge = tx.together(
-        (BY_KEY, {"profile": profile, "op_key": op_key}), (BY_MAC, {"mac": challenge_mac})
+    # In this order: who finds the challenge spent finds the operation that it was spent for.
+    challenge, began = tx.together(
+        (BY_MAC, {"mac": challenge_mac}), (BY_KEY, {"profile": profile, "op_key": op_key})
     )
     return (
         Operation(*began[0]) if began else None,
