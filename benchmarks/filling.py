@@ -127,6 +127,20 @@ def fill_sqlite(file: Path, count: int, now: int) -> None:
         for _, made_by in indexes:
             database.execute(made_by)
         database.execute("PRAGMA journal_mode = WAL").fetchall()
+        _read_indexes(database)
+
+
+def _read_indexes(database: sqlite3.Connection) -> None:
+    """Bring the indexes back into the system's memory, as where enrolments go on all the time.
+
+    The tables that were filled after them have driven them out.
+    """
+    found = database.execute(
+        "SELECT name, tbl_name FROM sqlite_schema WHERE type = 'index' AND sql IS NULL"
+    ).fetchall()
+    for name, table in found:
+        database.execute(f'SELECT count(*) FROM {table} INDEXED BY "{name}"').fetchall()
+    database.execute("SELECT count(*) FROM transaction_alias").fetchall()
 
 
 _CONSTRAINTS = """
