@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tomllib
 from dataclasses import dataclass
 from datetime import timedelta
@@ -549,6 +550,12 @@ def test_a_file_that_is_no_toml_is_refused(content: bytes, problem: str, tmp_pat
     file.write_bytes(content)
     with pytest.raises(ConfigErrors, match=problem):
         config.load(file, House, {})
+
+
+def test_nobody_waits_for_a_pipe_to_say_something(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(ConfigErrors, match="cannot be read: it is a pipe"):
+        config.load(tmp_path / "pipe.toml", House, {})
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from pathlib import Path
 
 import pytest
 
+from scepkit.config import Address
+from scepkit.errors import ConfigError
+from scepkit.server.binding import listen
+
 ROOT = Path(__file__).parents[2]
 
 CONFIG = """
@@ -299,6 +303,15 @@ def test_an_address_in_use_is_no_start(tmp_path: Path) -> None:
         )
     assert found.returncode == 1
     assert f"server.bind: cannot listen at 127.0.0.1:{port}: Address already in use" in found.stderr
+
+
+def test_who_cannot_listen_is_told_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError) as caught:
+        listen(Address("127.0.0.1", other.getsockname()[1]))
+    assert "another program" in caught.value.hint
+    with pytest.raises(ConfigError) as caught:
+        listen(Address("192.0.2.1", 8080))
+    assert "no such address" in caught.value.hint
 
 
 def test_a_unix_socket_is_served_and_removed(tmp_path: Path) -> None:

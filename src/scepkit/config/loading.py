@@ -8,6 +8,7 @@ are good, or none is returned.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import tomllib
@@ -47,8 +48,7 @@ def load(path: str | os.PathLike[str], schema: type[_T], environ: Mapping[str, s
     """
     file = Path(path)
     try:
-        with file.open("rb") as opened:
-            data = opened.read(_MAX_FILE + 1)
+        data = _bytes_of(file)
         if len(data) > _MAX_FILE:
             raise ConfigErrors((ConfigError(f"{file} is too long to be a configuration"),))
         raw = tomllib.loads(data.decode())
@@ -64,6 +64,14 @@ def load(path: str | os.PathLike[str], schema: type[_T], environ: Mapping[str, s
         problem = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is too deep"
         raise ConfigErrors((ConfigError(f"{file} is not TOML: {problem}"),)) from error
     return read(raw, schema, directory=file.absolute().parent, environ=environ)
+
+
+def _bytes_of(file: Path) -> bytes:
+    """Its first bytes; nobody waits for somebody to write into a pipe."""
+    if file.is_fifo():
+        raise OSError(errno.EINVAL, "it is a pipe, and a reload would have to read it again")
+    with file.open("rb") as opened:
+        return opened.read(_MAX_FILE + 1)
 
 
 def read(

@@ -180,7 +180,9 @@ def revoke_challenge(store: Store, number: int, *, actor: str, now: datetime) ->
     if revoked is not None:
         return revoked
     if store.read(lambda tx: challenges.by_id(tx, number)) is None:
-        raise InputError(f"there is no challenge {number}")
+        raise InputError(
+            f"there is no challenge {number}", hint="scepkit challenge list shows those there are"
+        )
     raise InputError(f"the challenge {number} was revoked before")
 
 
@@ -314,7 +316,9 @@ def reject_request(
 def _request(store: Store, number: int) -> Operation:
     operation = store.read(lambda tx: operations.find(tx, number))
     if operation is None:
-        raise InputError(f"there is no request {number}")
+        raise InputError(
+            f"there is no request {number}", hint="scepkit requests list shows those there are"
+        )
     return operation
 
 

@@ -7,6 +7,7 @@ else uses is not taken away.
 from __future__ import annotations
 
 import contextlib
+import errno
 import resource
 import socket
 from pathlib import Path
@@ -18,6 +19,16 @@ from scepkit.errors import ConfigError
 QUEUE = 1024
 #: Of a Unix socket: its user, and the group that a reverse proxy is put into.
 _PERMISSIONS = 0o660
+
+
+#: What to do about it, by errno.
+_HINTS = {
+    errno.EADDRINUSE: "another program, or this server a second time, listens there: stop it, or "
+    "choose another address with --bind",
+    errno.EADDRNOTAVAIL: "this machine has no such address; 0.0.0.0 and [::] are all it has",
+    errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): choose another with "
+    "--bind, or put a proxy in front",
+}
 
 
 def listen(address: Address) -> socket.socket:
@@ -36,7 +47,9 @@ def listen(address: Address) -> socket.socket:
         )
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"cannot listen at {address}: {reason}", path="server.bind") from error
+        hint = _HINTS.get(error.errno or 0, "")
+        text = f"cannot listen at {address}: {reason}"
+        raise ConfigError(text, path="server.bind", hint=hint) from error
 
 
 def _listen_at_path(path: str) -> socket.socket:

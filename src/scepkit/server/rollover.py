@@ -88,8 +88,16 @@ def cancel_rollover(store: Store, name: str, *, actor: str, now: datetime) -> Ca
     return retired
 
 
+def none_staged(name: str) -> InputError:
+    """That there is no generation to activate or to call off, and what to do about it."""
+    return InputError(
+        f"the CA {name} has no staged generation",
+        hint="scepkit ca rollover stage makes the next one; scepkit ca rollover status shows all",
+    )
+
+
 def _staged(tx: Tx, name: str) -> Ca:
     staged = cas.staged(tx, name)
     if staged is None:
-        raise InputError(f"the CA {name} has no staged generation")
+        raise none_staged(name)
     return staged

@@ -31,6 +31,7 @@ from scepkit.server.agents import NewAgent, new_agent, relative
 from scepkit.server.assembly import assembled
 from scepkit.server.founding import ca_request_extensions, imported_ca
 from scepkit.server.keyring import read_key
+from scepkit.server.rollover import none_staged
 from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
 from scepkit.store.rows import Ca
@@ -269,7 +270,7 @@ def check_activation(settings: Settings, store: Store, name: str, *, now: dateti
     """What the server would refuse if the staged generation were active; [] for nothing."""
     rows = store.read(cas.listing)
     if not any(row.name == name and row.status == "staged" for row in rows):
-        raise InputError(f"the CA {name} has no staged generation")
+        raise none_staged(name)
     following = {"staged": "active", "active": "retired", "retired": "retired"}
     imagined = [
         replace(row, status=following[row.status]) if row.name == name else row  # type: ignore[arg-type]

@@ -13,12 +13,15 @@ from scepkit.cli.server.options import actor_option
 
 if TYPE_CHECKING:
     from scepkit.server.establishing import Established
+    from scepkit.server.settings import Settings
 
 _CA = "CA"
 _EXISTING = "CA that exists, or gets its certificate elsewhere"
 _KEYS = "Keys"
 _SERVER = "Server"
 
+#: Hosts that only this machine reaches.
+_HERE = ("127.0.0.1", "localhost", "::1")
 PRESETS = ["generic", "apple", "windows", "cisco", "strict"]
 
 _ca_options = together(
@@ -105,6 +108,16 @@ def init(out: Output, /, directory: str, actor: str | None, **options: Any) -> N
     _show(out, directory, established)
 
 
+def _only_here(settings: Settings) -> list[tuple[str, str]]:
+    """Where it listens, if others are to reach it and cannot without more ado."""
+    public, bind = settings.server.public_url, settings.server.bind
+    if public is None or bind.host not in _HERE:
+        return []
+    if any(public.startswith(f"http://{host}") for host in _HERE):
+        return []
+    return [("", f"at {bind}, for a proxy in front; --bind 0.0.0.0:80 is for everybody")]
+
+
 def _show(out: Output, directory: str, made: Established) -> None:
     from scepkit.cli.describe import certificate_values, colons, rfc3339
     from scepkit.cli.output import fields
@@ -148,6 +161,7 @@ def _show(out: Output, directory: str, made: Established) -> None:
                 ("", f"for one enrolment until {rfc3339(minted.expires_at)}"),
                 ("configuration", config),
                 ("start it with", f"scepkit serve --config {config}"),
+                *_only_here(settings),
             ]
         ),
     )
