@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--markdown", type=Path, help="a page whose table is written anew")
     options = parser.parse_args()
     load = os.getloadavg()[0]
-    rows = [_HEADS]
+    rows: list[tuple[str, ...]] = [_HEADS]
     for name in [options.driver] if options.driver else DRIVERS:
         found = measure(DRIVERS[name], options.enrolments, options.parallel)
         rows.append(
