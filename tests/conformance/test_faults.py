@@ -72,8 +72,9 @@ def test_a_broken_server_is_caught_by_the_test_for_its_fault(fault: Fault) -> No
 
 
 #: What a test CA does and a server should not: names in a renewal are not compared, all causes of
-#: a refusal are told, and challenges are for anybody.
-_OF_TEST_CAS = {"T57", "T72", "T83"}
+#: a refusal are told, and challenges are for anybody.  Its times are nobody's business (T73): on a
+#: busy machine nothing certain can be said of them.
+_OF_TEST_CAS = {"T57", "T72", "T73", "T83"}
 
 
 def test_a_server_without_faults_has_none() -> None:
