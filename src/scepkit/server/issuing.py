@@ -249,6 +249,8 @@ def _release(desk: Desk, operation_id: int, now: datetime, reason: str) -> NotYe
 def _sign(
     desk: Desk, reserved: Reserved, operation_id: int, now: datetime
 ) -> Issued | NotYet | Over:
+    if not reserved.frozen:  # published, while the caller was about to reserve
+        return _as_it_stands(desk, operation_id, now)
     generation = desk.deployment.generation(reserved.ca_id)
     if generation is None or generation.issuer is None:
         return _release(desk, operation_id, now, f"the key of the CA {reserved.ca_id} is away")

@@ -47,7 +47,10 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What is to be signed: the serial number and all that was fixed with it."""
+    """What is to be signed: the serial number and all that was fixed with it.
+
+    `frozen` is empty when the certificate has been published already.
+    """
 
     ca_id: int
     serial: str

@@ -22,6 +22,7 @@ from tests.server.service.world import (
     World,
     audited,
     certificate_of,
+    is_pending,
     refusal_of,
     rows,
 )
@@ -164,6 +165,27 @@ def test_what_a_dead_process_left_is_finished_with_the_same_serial_number(store:
     assert jobs.sweep(world.service, NOW + timedelta(seconds=29)) == 0
     assert jobs.sweep(world.service, NOW + timedelta(seconds=30)) == 1
     certificate = certificate_of(world.ask(device.poll()))
+    assert f"{certificate.serial_number:x}" == serial
+
+
+def test_who_comes_back_when_another_has_published_answers_with_that(store: Store) -> None:
+    world = World.made(store, Authorisers(manual=True))
+    device = world.device()
+    assert is_pending(world.ask(device.enrol()))
+    ((number,),) = rows(store, "SELECT id FROM operation")
+    admin.approve_request(store, number, actor="alice", now=NOW)
+
+    def overtake(step: str) -> None:
+        if step == "taken-over":
+            checkpoints.hook = checkpoints._nothing
+            assert jobs.sweep(world.service, NOW + timedelta(seconds=30)) == 1
+
+    checkpoints.hook = overtake
+    try:
+        certificate = certificate_of(world.ask(device.poll()))
+    finally:
+        checkpoints.hook = checkpoints._nothing
+    ((serial,),) = rows(store, "SELECT serial FROM certificate WHERE state = 'issued'")
     assert f"{certificate.serial_number:x}" == serial
 
 
