@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import subprocess
 import sys
@@ -254,6 +255,25 @@ def test_line_that_was_cut_off_never_happened(cut: int, tmp_path: Path) -> None:
         journal.issued("a", "t", 1)
     with Journal(str(path)) as journal:
         assert journal.unsettled("a") is None
+
+
+def test_line_for_which_the_disk_has_no_room_never_happened(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with Journal(str(path)) as journal:
+        journal.started("a", pending())
+        whole = path.stat().st_size
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (whole + 20, most))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                journal.issued("a", "t", 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        assert path.stat().st_size == whole
+        journal.started("b", pending())
+    with Journal(str(path)) as journal:
+        assert journal.unsettled("a") is not None
+        assert journal.unsettled("b") is not None
 
 
 def test_journal_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:

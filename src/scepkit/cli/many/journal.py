@@ -106,7 +106,9 @@ class Journal:
         line = json.dumps(record).encode() + b"\n"
         with self._writing:
             try:
-                self._file.write(line)
+                rest = line
+                while rest:  # a disk that gets full may take the first part of it
+                    rest = rest[self._file.write(rest) :]
             except OSError:
                 self._file.truncate(self._written)  # or the next line would go on in this one
                 raise
