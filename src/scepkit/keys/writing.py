@@ -92,7 +92,7 @@ def write_file(path: Path, data: bytes, mode: int = 0o644, force: bool = False) 
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-        _sync_directory(directory or os.curdir)
+        sync_directory(directory or os.curdir)
     except FileExistsError as exc:
         raise _exists(target) from exc
     except FileNotFoundError as exc:
@@ -171,7 +171,7 @@ def _put_in_place_without_links(temporary: str, target: str) -> None:
         raise
 
 
-def _sync_directory(directory: str) -> None:
+def sync_directory(directory: str) -> None:
     """See the name onto the disk too; not every system can, and the content is safe anyway."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)

@@ -1,6 +1,7 @@
 """Rows of any number into a file or to stdout: PEM, CSV, or one JSON object a line.
 
-The rule of this file: nothing is held back in memory, and a file has its name when it is complete.
+The rule of this file: nothing is held back in memory, and a file has its name when it is complete,
+on the disk too: `scepkit audit prune` then removes what is in it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from scepkit.cli.output import STDIO, Output, write_text
+from scepkit.keys.writing import sync_directory
 
 Form = str
 
@@ -66,6 +68,7 @@ def exported(out: Output, path: str | None, form: Form) -> Iterator[Sink]:
             file.flush()
             os.fsync(descriptor)
         os.replace(temporary, path)
+        sync_directory(os.path.dirname(path) or os.curdir)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
