@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
-from scepkit.store import Store, Tx, audit, challenges, open_store, postgres
+from scepkit.store import Store, Tx, audit, challenges, open_store, postgres, session
 from scepkit.store.challenges import NewChallenge
 from scepkit.store.claims import Claimed
 from tests.store.enrolling import (
@@ -371,6 +371,22 @@ def test_more_is_sent_at_once_than_fits_on_the_way(store: Store) -> None:
 
     store.write(write)
     assert store.read(lambda tx: tx.one("SELECT version FROM node")) == (row["name"],)
+
+
+def test_statement_has_one_name_in_all_processes(url: str) -> None:
+    def prepared(first: str) -> dict[str, str]:
+        session._statement.cache_clear()  # as in a process that has just begun
+        with open_store(url) as store:
+            store.read(lambda tx: tx.all(first))
+            return dict(
+                store.read(lambda tx: tx.all("SELECT statement, name FROM pg_prepared_statements"))
+            )
+
+    one, other = prepared("SELECT 1"), prepared("SELECT 2")
+    shared = one.keys() & other.keys()
+    assert shared
+    assert {one[text] for text in shared} == {other[text] for text in shared}
+    assert one["SELECT 1"] != other["SELECT 2"]
 
 
 # ------------------------------------------------------------------------------------- connections

@@ -10,11 +10,11 @@ that fails, none is run.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
 from typing import Any
 
 import psycopg
@@ -39,14 +39,15 @@ _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 @dataclass(frozen=True, slots=True)
 class _Statement:
-    """A statement as PostgreSQL has it: its name when it is prepared, parameters in order."""
+    """A statement as PostgreSQL has it: its name when it is prepared, parameters in order.
+
+    The name says which text it is: where a pooler lends one connection to several processes after
+    all, none of them runs what another one prepared under its name.
+    """
 
     name: bytes
     text: bytes
     parameters: tuple[str, ...]
-
-
-_numbers = count()
 
 
 @cache
@@ -59,8 +60,9 @@ def _statement(sql: str) -> _Statement:
             order.append(found[1])
         return f"${order.index(found[1]) + 1}"
 
-    text = re.sub(r":([a-z_0-9]+)", number, sql)
-    return _Statement(b"scepkit%d" % next(_numbers), text.encode(), tuple(order))
+    text = re.sub(r":([a-z_0-9]+)", number, sql).encode()
+    name = f"scepkit_{hashlib.sha256(text).hexdigest()[:32]}"
+    return _Statement(name.encode(), text, tuple(order))
 
 
 # A statement, its values as they are sent, and in which of the two ways each is written.
