@@ -568,6 +568,25 @@ def test_a_cancelled_enrolment_that_is_still_being_signed_is_not_sent() -> None:
     assert not ca.messages
 
 
+def test_a_threaded_transport_with_an_exchange_of_its_own_is_asked_by_it() -> None:
+    class Counting(ThreadedTransport):
+        exchanges = 0
+
+        async def exchange(self, request: HttpRequest) -> HttpResponse:
+            self.exchanges += 1
+            return await super().exchange(request)
+
+    async def exchanges(url: str, trust: scepkit.Fingerprint) -> int:
+        transport = Counting(scepkit.HttpTransport())
+        async with scepkit.AsyncClient(url, trust=trust, transport=transport) as client:
+            await client.get_ca_certificates()
+        return transport.exchanges
+
+    ca = TestCa()
+    with ca.serve() as url:
+        assert asyncio.run(exchanges(url, scepkit.Fingerprint(ca.fingerprint))) == 2
+
+
 def test_an_enrolment_is_one_way_to_a_thread_and_back() -> None:
     class Counting(ThreadedTransport):
         ways = 0

@@ -308,7 +308,11 @@ class AsyncClient(Service):
                         return step
 
         try:
-            if isinstance(self._transport, ThreadedTransport):
+            if (
+                isinstance(self._transport, ThreadedTransport)
+                # Never past somebody's own `exchange`.
+                and type(self._transport).exchange is ThreadedTransport.exchange
+            ):
                 return await self._transport.run(work)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._workers, work, None)
