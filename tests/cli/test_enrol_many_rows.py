@@ -78,6 +78,8 @@ def test_rows_that_stay_pending_are_waited_for_no_longer_than_was_said(
         found = json.loads(waited.stdout)
         assert (found["pending"], found["left"]) == (3, 0)
         assert len(ca.messages) >= 6  # each was polled
+        journal = (tmp_path / "out" / JOURNAL).read_text().splitlines()
+        assert [json.loads(line)["event"] for line in journal].count("pending") == 3
         for transaction in {one.transaction_id for one in ca.messages}:
             ca.approve(transaction)
         assert run_scepkit(words, monkeypatch).code == 0

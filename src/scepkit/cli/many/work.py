@@ -95,7 +95,9 @@ def obtain(errands: Errands, row: Row, pending: Pending | None = None) -> Enrolm
             serial_number = view_of(result.certificate).serial_number
             errands.journal.issued(row.name, result.transaction_id, serial_number)
         case Pending():
-            errands.journal.pending(row.name, result)
+            # Once: a row may be asked about for days, and the journal would grow each time.
+            if before is None or not before.answered:
+                errands.journal.pending(row.name, result)
         case Rejected():
             errands.journal.refused(row.name, result.transaction_id, result.reason)
     return result
