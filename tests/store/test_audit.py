@@ -253,6 +253,19 @@ def test_another_link_than_the_one_that_was_told_of_is_a_fault(store: Store) -> 
     assert [fault.position for fault in faults] == [3, 4]
 
 
+@pytest.mark.parametrize(
+    "change", ["object = 'x'", "detail = '{'", "detail = '[]'", "detail = '{}'"]
+)
+def test_a_changed_row_about_pruning_is_a_fault_and_tells_nothing(
+    store: Store, change: str
+) -> None:
+    aged(store)
+    prune(store, NOW + 3)
+    seal(store)
+    faults = tamper(store, f"UPDATE audit SET {change} WHERE action = 'audit.prune'")  # noqa: S608
+    assert [(fault.position, fault.seq) for fault in faults] == [(3, None), (7, 7)]
+
+
 def test_rows_that_are_cut_off_at_the_beginning_without_a_word_are_missed(store: Store) -> None:
     aged(store)
     last = store.read(lambda tx: audit.oldest(tx, NOW + 3))

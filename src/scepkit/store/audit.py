@@ -307,10 +307,13 @@ def _is_told(tx: Tx, last: Head) -> bool:
         {"action": PRUNE},
     )
     for of, detail in rows:
-        position = int(of.removeprefix("audit:"))
+        try:
+            position, told = int(of.removeprefix("audit:")), json.loads(detail)["hash"]
+        except (ValueError, KeyError, TypeError):
+            continue  # somebody has changed that row, and the chain says so
         # One that was killed in the middle has said how far it would have gone.
         if position > last.position:
             return True
         if position == last.position:
-            return bool(json.loads(detail).get("hash") == last.hash.hex())
+            return bool(told == last.hash.hex())
     return False
