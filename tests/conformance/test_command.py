@@ -47,6 +47,30 @@ def test_failures_end_in_a_code_by_class(
     assert ran.code == code, ran.stdout
 
 
+def test_a_challenge_command_that_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    ca = TestCa()
+    with ca.serve() as url:
+        words = ["check", url, "--ca-fingerprint", ca.fingerprint, "--only", "T2*"]
+        given = ["--allow-issue", "--challenge-command", "nosuchcommand"]
+        ran = run_scepkit([*words, *given], monkeypatch)
+    assert (ran.code, ran.stdout) == (2, b"")
+    assert "--challenge-command: the command ended with exit code 127" in ran.stderr
+    assert "hint: the last line of its stderr: " in ran.stderr
+    assert "nosuchcommand" in ran.stderr
+
+
+def test_a_run_without_a_challenge_says_so_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    ca = TestCa()
+    with ca.serve() as url:
+        words = ["check", url, "--ca-fingerprint", ca.fingerprint, "--only", "T20", "--allow-issue"]
+        ran = run_scepkit(words, monkeypatch)
+        opened = run_scepkit([*words, "--open"], monkeypatch)
+    assert ran.code == 10
+    assert ran.stderr.startswith("scepkit: warning: no challenge is given, and ")
+    assert b"--challenge-file" in ran.stdout
+    assert "no challenge is given" not in opened.stderr
+
+
 def test_a_waived_failure_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     ca = TestCa(faults=("caps-mixed-case",))
     with ca.serve() as url:

@@ -24,6 +24,7 @@ from scepkit.conformance.judging import must_refuse
 from scepkit.conformance.keypool import KeyPool
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Check, Class, Need, all_checks, select
+from scepkit.conformance.report.text import verdict_line
 from scepkit.conformance.runner import run, run_one
 from scepkit.conformance.statistics import compare, least_visible, threshold
 from scepkit.conformance.themes.algorithms import _may_be_broken
@@ -208,6 +209,41 @@ def test_a_command_gives_a_challenge_for_each_name(tmp_path: Path) -> None:
         Command("true").get("CN=a", [])
     with pytest.raises(InputError, match="exit code 3"):
         Command("echo secret; exit 3").get("CN=a", [])
+
+
+def test_a_command_that_fails_is_quoted_in_one_bounded_line() -> None:
+    complaint = r"printf 'first\n\033[1mno such profile%300s.\n\n' >&2; exit 1"
+    with pytest.raises(InputError) as caught:
+        Command(complaint).get("CN=a", [])
+    assert caught.value.hint == "the last line of its stderr: ?[1mno such profile ."
+    with pytest.raises(InputError) as caught:
+        Command("head -c 1000 /dev/zero | tr '\\0' a >&2; exit 1").get("CN=a", [])
+    assert len(caught.value.hint) < 250
+    with pytest.raises(InputError) as caught:
+        Command("exit 1").get("CN=a", [])
+    assert caught.value.hint == ""
+
+
+def test_a_source_that_never_gives_a_challenge_ends_the_run() -> None:
+    source = Command("exit 3")
+    with (
+        TestCa().serve() as url,
+        session_for(url, challenges=source, allow_issue=True) as session,
+        pytest.raises(InputError, match="exit code 3"),
+    ):
+        run(session, checks("T01", "T20"))
+
+
+def test_a_source_that_runs_dry_leaves_the_test_undecided(tmp_path: Path) -> None:
+    (tmp_path / "left").write_text("secret\n")
+    source = Command(f"cd {tmp_path} && cat left && rm left")
+    with TestCa().serve() as url, session_for(url, challenges=source, allow_issue=True) as session:
+        report = run(session, checks("T20", "T31"))
+    plain, next_ = report.results
+    assert plain.kind is Kind.PASS
+    assert next_.kind is Kind.INCONCLUSIVE
+    assert "no challenge could be had" in next_.verdict.text
+    assert verdict_line(report).endswith("nothing failed, 1 passed, 1 undecided")
 
 
 PASSWORD = "0123456789ABCDEF"

@@ -51,6 +51,7 @@ def run(out: Output, url: str, checks: tuple[Check, ...], options: dict[str, Any
         Progress(enabled=not out.quiet) as progress,
     ):
         settings = read_settings(options, stack)
+        _say_what_is_missing(out, settings, checks)
         session = Session(
             parse_endpoint(url),
             profile=options["profile"],
@@ -81,6 +82,19 @@ def run(out: Output, url: str, checks: tuple[Check, ...], options: dict[str, Any
         write_lines(list(summary_lines(report)))
     write_reports(out, report, options)
     return report.exit_code
+
+
+def _say_what_is_missing(out: Output, settings: Settings, checks: tuple[Check, ...]) -> None:
+    """Warn of a run in which a server that wants challenges refuses whatever is right."""
+    from scepkit.conformance.registry import Need
+
+    enrols = settings.allow_issue and any(Need.ISSUE in one.needs for one in checks)
+    if enrols and settings.challenges is None and not settings.open_enrolment:
+        out.warn(
+            "no challenge is given, and a server that wants one refuses the plain enrolment (T20); "
+            "give it with --challenge-file or --challenge-command, or say --open where none is "
+            "wanted on purpose"
+        )
 
 
 def read_settings(options: dict[str, Any], stack: ExitStack) -> Settings:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from scepkit.core.http import HttpRequest
+from scepkit.core.http import HttpRequest, printable
 from scepkit.errors import InputError
 from scepkit.values import field, frozen
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a command may take.
 _COMMAND_SECONDS = 60.0
+#: Characters of a command's stderr that are repeated.
+_LONGEST_LINE = 200
 _LONGEST = 4096
 
 
@@ -92,8 +94,18 @@ def run_command(line: str, names: Mapping[str, str], option: str) -> str:
     except subprocess.TimeoutExpired:
         raise InputError(f"{option}: the command took more than {_COMMAND_SECONDS:g} s") from None
     if done.returncode:
-        raise InputError(f"{option}: the command ended with exit code {done.returncode}")
+        # A hint, and no part of the text: reports have the text, and go to vendors.
+        raise InputError(
+            f"{option}: the command ended with exit code {done.returncode}",
+            hint=_last_words(done.stderr),
+        )
     return done.stdout.decode("utf-8", "replace")
+
+
+def _last_words(stderr: bytes) -> str:
+    lines = stderr.decode("utf-8", "replace").split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return f"the last line of its stderr: {printable(last, _LONGEST_LINE)}" if last else ""
 
 
 _SENTENCE = re.compile(r"challenge password is:\s*<B>\s*([^<\s]+)\s*</B>", re.IGNORECASE)

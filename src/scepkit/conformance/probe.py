@@ -27,7 +27,7 @@ from scepkit.conformance.exchanges import Exchange, Opener, Record, now, shown_h
 from scepkit.conformance.messages import Draft, Message, new_nonce, new_transaction_id
 from scepkit.conformance.requesters import Requester, spki_in, spki_of
 from scepkit.conformance.session import Session
-from scepkit.conformance.verdicts import Ended, inconclusive, skipped
+from scepkit.conformance.verdicts import Ended, Stopped, inconclusive, skipped
 from scepkit.core import envelope as core_envelope
 from scepkit.core.algorithms import Cipher
 from scepkit.core.ca_certificates import CaCertificates
@@ -41,7 +41,7 @@ from scepkit.core.http import (
     pki_operation_request,
     retry_after_seconds,
 )
-from scepkit.errors import InputError, ScepError, TransportError
+from scepkit.errors import ScepError, TransportError
 
 #: More requests at once would be an attack.
 MOST_AT_ONCE = 32
@@ -206,13 +206,21 @@ class Probe:
     # ------------------------------------------------------------------ requests
 
     def challenge(self, subject: str, sans: Sequence[str] = ()) -> str | None:
-        """A challenge for this name; None where the server wants none."""
+        """A challenge for this name; None where the server wants none.
+
+        A source that has never given one is a mistake of the person who runs the tests, and ends
+        the run; one that has may have run dry, and ends this test.
+        """
         if self.settings.challenges is None:
             return None
         try:
-            return self.settings.challenges.get(subject, sans)
-        except InputError as error:
+            found = self.settings.challenges.get(subject, sans)
+        except ScepError as error:
+            if not self.session.has_had_challenges:
+                raise Stopped(error) from error
             raise Ended(inconclusive(f"no challenge could be had: {error}")) from None
+        self.session.has_had_challenges = True
+        return found
 
     def requester(
         self,

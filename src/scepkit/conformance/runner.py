@@ -13,7 +13,7 @@ from scepkit.conformance.exchanges import Exchange, now
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Check, Class, Need
 from scepkit.conformance.session import Session
-from scepkit.conformance.verdicts import Ended, Kind, Verdict, inconclusive, skipped
+from scepkit.conformance.verdicts import Ended, Kind, Stopped, Verdict, inconclusive, skipped
 from scepkit.core.http import ca_cert_request
 from scepkit.errors import ScepError, TransportError
 from scepkit.values import field, frozen
@@ -99,6 +99,7 @@ def run(
     :param done: called after each.
     :raises TransportError: the server cannot be reached at all.
     :raises TrustError: its CA is not the one that the verifier knows.
+    :raises ScepError: the source of challenges does not give the first one.
     """
     started, clock = now(), time.monotonic()
     session.discover()
@@ -110,7 +111,10 @@ def run(
             text = f"the server has not answered since {down}"
             result = Result(check, inconclusive(text), 0.0)
         else:
-            result = run_one(session, check)
+            try:
+                result = run_one(session, check)
+            except Stopped as stop:
+                raise stop.error from None
             down = check.id if result.fatal else ""
         results.append(result)
         done(result)

@@ -78,6 +78,7 @@ class Session:
         capabilities: what GetCACaps says; None when it says nothing that can be read.
         ca: the authenticated certificates; None when there are none, and `ca_fault` says why.
         issued: serial numbers of all certificates that came.
+        has_had_challenges: the source of challenges has given one.
     """
 
     def __init__(
@@ -101,6 +102,7 @@ class Session:
         self.keys.usual = settings.key_type
         self.run_id = secrets.token_hex(3)
         self.issued: list[int] = []
+        self.has_had_challenges = False
         self.offered: tuple[x509.Certificate, ...] = ()
         self.ca: CaCertificates | None = None
         self.ca_fault = "GetCACert was not asked yet"

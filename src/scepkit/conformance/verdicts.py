@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
+from scepkit.errors import ScepError
 from scepkit.values import frozen
 
 
@@ -72,6 +73,14 @@ class Ended(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.text)
         self.verdict = verdict
+
+
+class Stopped(Exception):
+    """The whole run ends here, with this error: what the person gave to it cannot be used."""
+
+    def __init__(self, error: ScepError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def together(parts: Iterable[tuple[str, Verdict]], *, good: str = "") -> Verdict:

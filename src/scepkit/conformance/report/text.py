@@ -124,7 +124,10 @@ def verdict_line(report: Report) -> str:
     warnings = report.count(Kind.WARN)
     told = "; ".join(parts) or "nothing failed"
     more = f"; {warnings} warnings" if warnings else ""
-    return f"{printable(report.url, _LONGEST)}: {told}{more}, {report.count(Kind.PASS)} passed"
+    undecided = report.count(Kind.INCONCLUSIVE)
+    rest = f", {undecided} undecided" if undecided else ""
+    passes = report.count(Kind.PASS)
+    return f"{printable(report.url, _LONGEST)}: {told}{more}, {passes} passed{rest}"
 
 
 def as_text(report: Report, *, verbose: bool = False) -> str:

@@ -51,8 +51,9 @@ def reply_of(probe: Probe) -> tuple[Answer, Reply]:
     Class.MUST,
     "PKCSReq by POST with AES-128, SHA-256 and an RSA key gives a certificate",
     section="RFC 8894 2.9, 4.3",
-    remedy="implement what RFC 8894 2.9 makes mandatory; if the request was refused for its name, "
-    "key or challenge, give this tester ones that the server takes (--subject, --key-type)",
+    remedy="implement what RFC 8894 2.9 makes mandatory; if the request was refused for its "
+    "challenge, name or key, give this tester ones that the server takes (--challenge-file or "
+    "--challenge-command, --subject, --key-type)",
     needs=ISSUE,
 )
 def plain(probe: Probe) -> Verdict:
