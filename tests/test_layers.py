@@ -53,7 +53,7 @@ def test_core_imports_no_http(path: Path) -> None:
 def test_each_foreign_package_has_one_home(path: Path) -> None:
     homes = {
         "click": modules("cli"),
-        "psycopg": modules("store", "postgres.py"),
+        "psycopg": [*modules("store", "postgres.py"), *modules("store", "session.py")],
         "httptools": modules("server", "listening.py"),
         "prometheus_client": modules("server", "metrics.py"),
         "starlette": modules("server", "app.py"),
