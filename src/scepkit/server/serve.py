@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scepkit.errors import ConfigError
+from scepkit.server import processors
 from scepkit.server.backend import MakeBackend, ScepBackend, prepare
 from scepkit.server.binding import allow_many_files, bound_to, listen
 from scepkit.server.counting import Board
@@ -113,7 +114,7 @@ class _Supervisor:
 
     def run(self, settings: Settings) -> int:
         """Start the processes and keep them until asked to stop."""
-        count = settings.server.workers or os.cpu_count() or 1
+        count = processors.workers_for(settings.server.workers)
         self.shared = Shared(
             self.config,
             self.environ,

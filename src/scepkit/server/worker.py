@@ -12,6 +12,7 @@ import signal
 from functools import partial
 
 from scepkit.errors import ScepError
+from scepkit.server import processors
 from scepkit.server.app import create_app
 from scepkit.server.backend import LOOK_SECONDS, Backend
 from scepkit.server.background import Background, Job
@@ -76,6 +77,7 @@ class _Follower:
 
 def answer_requests(shared: Shared, post: Post) -> None:
     """Be a worker until asked to stop."""
+    processors.settle(post.place, processors.workers_for(post.settings.server.workers))
     backend = shared.make_backend(post.settings)
     try:
         asyncio.run(_Worker(shared, post, backend).run())
