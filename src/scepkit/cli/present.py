@@ -11,7 +11,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scepkit.cli.connect import Options
+from scepkit.cli.connect import Options, read_trust
 from scepkit.cli.describe import (
     alternative_names,
     certificate_lines,
@@ -33,7 +33,7 @@ from scepkit.cli.passwords import file_password, read_input
 from scepkit.cli.request import Wanted
 from scepkit.core.certificates import view_of
 from scepkit.core.sentnames import same_name
-from scepkit.errors import KeyLoadError
+from scepkit.errors import KeyLoadError, TrustError
 from scepkit.keys import load_certificates, parse_key_spec
 from scepkit.keys.loading import MAX_FILE
 
@@ -54,7 +54,7 @@ def nothing_to_do(
 
     Raises:
         Unfit: it is not what is asked for: it is for another subject or key, lacks a name, has
-            expired; or a file beside it is missing.
+            expired, is of another CA than the options pin; or a file beside it is missing.
         KeyLoadError: its key or itself cannot be read.
         OSError: the same.
     """
@@ -65,6 +65,9 @@ def nothing_to_do(
     key = passwords.read_key(destination.key)
     for difference in _differences(certificate, key, wanted, options):
         raise _other(path, difference)
+    other_ca = _other_ca(out, destination.chain, options)
+    if other_ca is not None:
+        raise _other(path, other_ca)
     return tell_present(out, destination, key, options["p12"], options)
 
 
@@ -183,6 +186,22 @@ def _differences(
     if spec is not None and key_type(key) != str(parse_key_spec(spec)):
         found.append(f"its key is of the type {key_type(key)}, not {spec}")
     return found
+
+
+def _other_ca(out: Output, chain_path: str | None, options: Options) -> str | None:
+    """What to say when the CA in the chain is not the one that an option pins."""
+    chain = _chain_in(chain_path)
+    if not chain or not (options["ca_fingerprint"] or options["ca_cert"]):
+        return None
+    from scepkit.core.chains import title
+    from scepkit.core.trust import CaOffer
+
+    pin = "--ca-fingerprint" if options["ca_fingerprint"] else "--ca-cert"
+    try:
+        read_trust(out, options)(CaOffer(str(chain_path), None, chain))
+    except TrustError:
+        return f"the CA in {chain_path}, {title(chain[-1])}, is not the one that {pin} gives"
+    return None
 
 
 def _asked_for(wanted: Wanted) -> tuple[bytes, list[str]]:
