@@ -83,7 +83,7 @@ def test_a_wrong_passphrase_is_told(tmp_path: Path) -> None:
         running.type("semolina")
         code, _, stderr = running.end()
     assert code == 2
-    assert "is not opened by the password" in stderr
+    assert "is not opened by the passphrase" in stderr
     assert "semolina" not in stderr
 
 

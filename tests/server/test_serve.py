@@ -282,7 +282,7 @@ def test_a_configuration_that_cannot_be_read_is_no_start(tmp_path: Path) -> None
 
 def test_a_configuration_that_cannot_work_is_no_start(tmp_path: Path) -> None:
     with serving(tmp_path, server='node = "impossible"') as server:
-        assert server.process.wait(20) == 1
+        assert server.process.wait(20) == 2
         line = server.said("cannot start")
         assert 'reason="server.node: there is no such machine"' in line
         assert 'hint="name another"' in line
@@ -309,6 +309,7 @@ def test_who_cannot_listen_is_told_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError) as caught:
         listen(Address("127.0.0.1", other.getsockname()[1]))
     assert "another program" in caught.value.hint
+    assert str(caught.value).endswith(": Address already in use")
     with pytest.raises(ConfigError) as caught:
         listen(Address("192.0.2.1", 8080))
     assert "no such address" in caught.value.hint

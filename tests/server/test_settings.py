@@ -270,6 +270,17 @@ def test_certificates_say_where_their_crl_is() -> None:
     assert second.crl_urls == ("http://ca.example/crl/main~2.crl",)
 
 
+@pytest.mark.parametrize("after", ["/scep", "/scep/", "?", "?a=b", "#", "/#scep", "//scep"])
+def test_a_public_url_has_no_path(after: str) -> None:
+    with pytest.raises(InputError, match="without a path") as caught:
+        parsing.parse_public_url(f"http://ca.example:8080{after}")
+    assert caught.value.hint.startswith("write http://ca.example:8080:")
+
+
+def test_a_public_url_may_end_in_a_slash() -> None:
+    assert parsing.parse_public_url("https://[::1]:8080/") == "https://[::1]:8080"
+
+
 def test_addresses_may_be_given() -> None:
     ca = SMALLEST["ca"]["main"] | {
         "crl": {"urls": ["http://a.test/crl{generation}", "http://b.test/crl"]},

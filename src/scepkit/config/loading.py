@@ -30,6 +30,8 @@ _MAX_SECRET = 64 * 1024
 _MAX_FILE = 4 * 1024 * 1024
 #: Names of profiles and CAs stand in URLs, metrics and logs.
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+#: What `scepkit init` calls a configuration.
+_USUAL_NAME = "scepkit.toml"
 _CREDENTIALS = "$CREDENTIALS_DIRECTORY/"
 
 
@@ -53,17 +55,25 @@ def load(path: str | os.PathLike[str], schema: type[_T], environ: Mapping[str, s
             raise ConfigErrors((ConfigError(f"{file} is too long to be a configuration"),))
         raw = tomllib.loads(data.decode())
     except OSError as error:
-        hint = "scepkit init makes one" if isinstance(error, FileNotFoundError) else ""
         reason = error.strerror or str(error)
-        raise ConfigErrors(
-            (ConfigError(f"the configuration {file} cannot be read: {reason}", hint=hint),)
-        ) from error
+        problem = f"the configuration {file} cannot be read: {reason}"
+        raise ConfigErrors((ConfigError(problem, hint=_hint(file, error)),)) from error
     except UnicodeDecodeError as error:
         raise ConfigErrors((ConfigError(f"{file} is not UTF-8 text"),)) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         problem = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "it is too deep"
         raise ConfigErrors((ConfigError(f"{file} is not TOML: {problem}"),)) from error
     return read(raw, schema, directory=file.absolute().parent, environ=environ)
+
+
+def _hint(file: Path, error: OSError) -> str:
+    """What to do when a configuration cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return "name it with --config FILE; scepkit init makes a new CA"
+    if isinstance(error, IsADirectoryError):
+        within = file / _USUAL_NAME
+        return f"name the file in it: --config {within if within.is_file() else 'FILE'}"
+    return ""
 
 
 def _bytes_of(file: Path) -> bytes:
@@ -314,27 +324,29 @@ class _Reader:
         self, name: str, known: Setting, kind: FieldType, raw: Mapping[str, object], path: str
     ) -> Secret | None:
         inline, file = raw.get(name), raw.get(f"{name}_file")
+        hint = _sources(known, path)
         if inline is not None and file is not None:
             raise self.wrong(path, f"is given twice: remove it or {name}_file")
         if inline is not None:
             if not isinstance(inline, str):
                 raise self.wrong(path, "expected text in quotes, found something else")
             source = getattr(inline, "variable", "the configuration file")
-            return self._checked(str(inline).encode(), source, path)
+            return self._checked(str(inline).encode(), source, path, hint)
         if file is not None:
             if not isinstance(file, str):
                 raise self.wrong(f"{path}_file", f"expected a path, found {kind_of(file)}")
-            return self._secret_file(self._path(str(file), f"{path}_file"), f"{path}_file")
+            where = f"{path}_file"
+            return self._secret_file(self._path(str(file), where), where, hint)
         if known.variable in self.environ and known.variable:
             value = os.fsencode(self.environ[known.variable])
-            return self._checked(value, known.variable, known.variable)
+            return self._checked(value, known.variable, known.variable, hint)
         return self._credential(known, kind, path)
 
     def _credential(self, known: Setting, kind: FieldType, path: str) -> Secret | None:
         directory = self.environ.get("CREDENTIALS_DIRECTORY")
         name = known.credential or path
         if directory and (Path(directory) / name).is_file():
-            return self._secret_file(Path(directory) / name, path)
+            return self._secret_file(Path(directory) / name, path, _sources(known, path))
         if kind.optional:
             return None
         raise self.wrong(
@@ -344,23 +356,30 @@ class _Reader:
             f"a systemd credential may be named {name}",
         )
 
-    def _secret_file(self, file: Path, path: str) -> Secret:
+    def _secret_file(self, file: Path, path: str, hint: str) -> Secret:
         try:
             with file.open("rb") as opened:
                 value = opened.read(_MAX_SECRET + 1)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise self.wrong(path, f"{file} cannot be read: {reason}") from None
+            raise self.wrong(path, f"{file} cannot be read: {reason}", hint) from None
         if value.endswith(b"\n"):
             value = value[:-1].removesuffix(b"\r")
-        return self._checked(value, str(file), path)
+        return self._checked(value, str(file), path, hint)
 
-    def _checked(self, value: bytes, source: str, path: str) -> Secret:
+    def _checked(self, value: bytes, source: str, path: str, hint: str) -> Secret:
         if not value:
-            raise self.wrong(path, f"the secret of {source} is empty")
+            raise self.wrong(path, f"the secret of {source} is empty", hint)
         if len(value) > _MAX_SECRET:
             raise self.wrong(path, f"the secret of {source} is longer than {_MAX_SECRET} bytes")
         return Secret(value, source)
+
+
+def _sources(known: Setting, path: str) -> str:
+    """Where a secret can come from, the first that is there."""
+    others = [known.variable] if known.variable else []
+    others.append(f"the systemd credential `{known.credential or path}`")
+    return f"the secret comes from {path}_file, or without that line from {' or '.join(others)}"
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -323,8 +323,12 @@ def _request(store: Store, number: int) -> Operation:
 
 
 def _not_waiting(operation: Operation) -> InputError:
-    by = f" by {operation.decided_by}" if operation.decided_by else ""
-    return InputError(f"the request {operation.id} does not wait: it is {operation.state}{by}")
+    fate = f"was {operation.state}"
+    if operation.state in ("failed", "expired"):
+        fate = f"has {operation.state}"
+    elif operation.decided_by:
+        fate = f"{fate} by {operation.decided_by}"
+    return InputError(f"the request {operation.id} does not wait: it {fate}")
 
 
 # ------------------------------------------------------------------ revocation and CRLs
@@ -380,7 +384,10 @@ def find_certificate(store: Store, ca: str | None, serial: str) -> Certificate:
 
     found = store.read(find)
     if not found:
-        raise InputError(f"there is no certificate with the serial number {wanted}")
+        raise InputError(
+            f"there is no certificate with the serial number {wanted}",
+            hint="scepkit certs list --search TEXT finds certificates by name",
+        )
     if len(found) > 1:
         raise InputError(f"{len(found)} CAs have a certificate {wanted}; name the CA")
     return found[0]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scepkit.server.background import Job
 from scepkit.server.front import Service
+from scepkit.server.logs import with_fields
 from scepkit.server.monitoring import Health
 from scepkit.server.settings import Settings
 
@@ -27,6 +28,11 @@ log = logging.getLogger("scepkit.server")
 
 #: How often a process looks whether somebody changed the CAs in the database, in seconds.
 LOOK_SECONDS = 3.0
+_NOTHING_KNOWN = (
+    "it was not there, or had no tables: certificates, challenges and an audit trail that this CA "
+    "may have had are not in it"
+)
+_RESTORE = "if it had some, stop the server, put this database away, and scepkit restore a backup"
 
 
 class Backend(Protocol):
@@ -217,8 +223,12 @@ def prepare(settings: Settings) -> None:
     :raises ScepError: it cannot work, with all reasons.
     """
     from scepkit.server.assembly import register
+    from scepkit.server.registry import schema_state
 
     with open_database(settings) as store:
+        if schema_state(store) == "empty":
+            fields = {"database": settings.database.url, "reason": _NOTHING_KNOWN, "hint": _RESTORE}
+            log.warning("the database is empty", extra=with_fields(fields))
         for step in store.migrate():
             log.info("migrated the database: %s", step)
         register(settings, store, actor="scepkit", now=datetime.now(UTC))

@@ -46,7 +46,8 @@ def listen(address: Address) -> socket.socket:
             (address.host, address.port), family=family, backlog=QUEUE, dualstack_ipv6=both
         )
     except OSError as error:
-        reason = error.strerror or str(error)
+        # `create_server` says the address after it, which stands before it already.
+        reason = (error.strerror or str(error)).partition(" (while attempting")[0]
         hint = _HINTS.get(error.errno or 0, "")
         text = f"cannot listen at {address}: {reason}"
         raise ConfigError(text, path="server.bind", hint=hint) from error

@@ -40,6 +40,9 @@ PASSPHRASE = "keys/passphrase"  # noqa: S105 - a path
 WAITING = "waiting"
 WAITING_PLAN, WAITING_KEY, WAITING_PASSPHRASE = "plan.json", "ca.key.pem", "passphrase"
 
+#: Where a server listens when nobody said where.
+BIND = "127.0.0.1:8080"
+
 _PRIVATE, _PUBLIC = 0o600, 0o644
 # RSA: only it decrypts.  2048 bits, because every client has to encrypt to it.
 _RA_KEY_TYPE = "rsa:2048"
@@ -74,7 +77,7 @@ class Plan:
     database: str = "sqlite:///scepkit.db"
     database_password_file: str = ""
     preset: str = "generic"
-    bind: str = "127.0.0.1:8080"
+    bind: str = BIND
     public_url: str = ""
     with_ra: bool = False
     passphrase_file: str = ""

@@ -25,6 +25,11 @@ _WHERE_IT_COMES_FROM = (
     "the passphrase comes from secrets.passphrase_file, SCEPKIT_PASSPHRASE, or the systemd "
     "credential `passphrase`"
 )
+#: The configuration has no password for keys, but a passphrase.
+_PROBLEMS = {
+    "password-needed": "is encrypted, and no passphrase was given",
+    "password-wrong": "is not opened by the passphrase that was given",
+}
 _KINDS = (rsa.RSAPrivateKey, ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
 
 
@@ -40,9 +45,15 @@ def read_key(settings: Settings, path: Path) -> PrivateKey:
     try:
         return read_key_file(path, settings.passphrase)
     except KeyLoadError as error:
-        if error.reason.startswith("password-"):
-            error.hint = _WHERE_IT_COMES_FROM
-        raise
+        problem = _PROBLEMS.get(error.reason)
+        if problem is None:
+            raise
+        raise KeyLoadError(
+            f"{path} {problem}",
+            path=error.path,
+            reason=error.reason,
+            hint=_WHERE_IT_COMES_FROM,
+        ) from error
 
 
 def _loaded(named: str, path: Path, passphrase: bytes | None) -> PrivateKey | None:

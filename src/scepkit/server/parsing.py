@@ -58,6 +58,23 @@ def parse_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def parse_public_url(text: str) -> str:
+    """Read where the world reaches a server: as `parse_url`, and without a path.
+
+    :raises InputError: it is no URL, or has a path, a query or a fragment.
+    """
+    before = re.split(r"[?#]", text, maxsplit=1)[0]
+    url = parse_url(before)
+    parts = urlsplit(url)
+    if parts.path or before != text:
+        raise InputError(
+            f"expected a public URL without a path, query or fragment, found {shown(text)}",
+            hint=f"write {parts.scheme}://{parts.netloc}: the server adds /scep and its other "
+            "paths itself",
+        )
+    return url
+
+
 def parse_attribute(text: str) -> x509.ObjectIdentifier:
     """Read the name of a subject attribute, such as ``CN`` or ``serialNumber``, or its OID.
 

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from scepkit.errors import KeyLoadError
+from scepkit.server.founding_text import CONFIGURATION
 
 _STAGING = ".scepkit-init"
 _CONTENT = "content"
@@ -35,6 +36,8 @@ def check_free(target: Path, *, last: str, beside: Collection[str] = ()) -> None
         _refuse_content(target, last, beside)
     elif target.exists():
         raise KeyLoadError(f"{target} is not a directory", path=str(target))
+    else:
+        _refuse_nowhere(target)
 
 
 @contextlib.contextmanager
@@ -57,13 +60,16 @@ def new_directory(target: Path, *, last: str, beside: Collection[str] = ()) -> I
                 yield content
     except OSError as error:
         path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else target
+        if Path(path) == _beside(target):
+            path = target  # that it is made under another name is nobody's business
         reason = (error.strerror or str(error)).lower()
         raise KeyLoadError(f"{path}: {reason}", path=str(path)) from error
 
 
 @contextlib.contextmanager
 def _outside(target: Path) -> Iterator[Path]:
-    staging = target.parent / f".{target.name}{_STAGING}"
+    _refuse_nowhere(target)
+    staging = _beside(target)
     with _alone(staging, target):
         _empty(staging)
         yield staging
@@ -71,6 +77,22 @@ def _outside(target: Path) -> Iterator[Path]:
         # Where an empty directory has appeared meanwhile it is replaced, another one refuses.
         staging.rename(target)
         _to_disk_itself(target.parent)
+
+
+def _beside(target: Path) -> Path:
+    """Where a directory is made that is not there yet."""
+    return target.parent / f".{target.name}{_STAGING}"
+
+
+def _refuse_nowhere(target: Path) -> None:
+    """Refuse a directory in one that is not there."""
+    if not target.parent.is_dir():
+        raise KeyLoadError(
+            f"{target} cannot be made: there is no directory {target.parent}",
+            path=str(target),
+            reason="missing",
+            hint="make that one first",
+        )
 
 
 @contextlib.contextmanager
@@ -97,9 +119,16 @@ def _refuse_content(target: Path, last: str, beside: Collection[str]) -> None:
     found = {path.name for path in target.iterdir()} - _NOT_OURS - {_STAGING, *beside}
     if last not in found:
         found -= set(_placed(target / _STAGING))
+    if CONFIGURATION in found:
+        raise KeyLoadError(
+            f"there is a CA in {target} already",
+            path=str(target),
+            hint=f"scepkit serve --config {target / CONFIGURATION} runs it; for another CA name a "
+            "new directory",
+        )
     if found:
         raise KeyLoadError(
-            f"{target} is not empty: there is {min(found)} in it",
+            f"{target} is not empty: it holds {min(found)}",
             path=str(target),
             hint="name a new directory",
         )

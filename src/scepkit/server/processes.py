@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from scepkit.errors import ConfigErrors, ScepError
+from scepkit.errors import ConfigError, ConfigErrors, ScepError
 from scepkit.server.backend import MakeBackend
 from scepkit.server.counting import Board
 from scepkit.server.limits import Buckets
@@ -190,8 +190,12 @@ def report(error: ScepError, event: str) -> None:
         log.error(event, extra=with_fields(fields))
 
 
-def tried(act: Callable[[], None], seconds: float, event: str) -> bool:
-    """Whether something can be done, done by a process of its own; if not, it logs why."""
+def tried(act: Callable[[], None], seconds: float, event: str) -> int:
+    """Let a process of its own try something; if it cannot be done, that logs why.
+
+    :returns: the exit code: 0 when it can be done, else as the commands have it, 2 for what is
+        wrong with the configuration and 1 for everything else.
+    """
     pid = fork()
     if not pid:
         code = 1
@@ -200,6 +204,7 @@ def tried(act: Callable[[], None], seconds: float, event: str) -> bool:
             code = 0
         except ScepError as error:
             report(error, event)
+            code = 2 if isinstance(error, ConfigError) else 1
         except BaseException as error:  # the process ends here, whatever happened
             log.critical(event, exc_info=error)
         finally:
@@ -208,12 +213,12 @@ def tried(act: Callable[[], None], seconds: float, event: str) -> bool:
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
-            return status == 0
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1
         time.sleep(0.01)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     log.error("%s: trying it took longer than %g seconds", event, seconds)
-    return False
+    return 1
 
 
 def end(code: int) -> NoReturn:

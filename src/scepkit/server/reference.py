@@ -100,6 +100,7 @@ _PARSED = {
     "parse_network": "network",
     "parse_rate": "rate",
     "parse_url": "URL",
+    "parse_public_url": "URL",
     "parse_database_url": "URL",
     "parse_subject": "name, as `CN=a,O=b`",
     "parse_pattern": "regular expression",

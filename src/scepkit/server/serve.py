@@ -83,8 +83,8 @@ def serve(
 
     try:
         with contextlib.closing(listen(bind)) as listening:
-            if not tried(trial, _FIRST_TRIAL, "cannot start"):
-                return 1
+            if code := tried(trial, _FIRST_TRIAL, "cannot start"):
+                return code
             return _Supervisor(config, environ, listening, make_backend).run(settings)
     finally:
         if bind.path:
@@ -195,7 +195,7 @@ class _Supervisor:
             report(error, _KEPT)
             self._reloaded("reload failed, see the log")
             return
-        if not tried(lambda: _try_out(self.make_backend, settings), _TRIAL, _KEPT):
+        if tried(lambda: _try_out(self.make_backend, settings), _TRIAL, _KEPT):
             self._reloaded("reload failed, see the log")
             return
         for path in _changed(self.reload.settings, settings):

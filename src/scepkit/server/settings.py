@@ -27,7 +27,12 @@ from scepkit.config import (
     setting,
 )
 from scepkit.errors import ConfigError, ConfigErrors
-from scepkit.server.parsing import parse_database_url, parse_function, parse_url
+from scepkit.server.parsing import (
+    parse_database_url,
+    parse_function,
+    parse_public_url,
+    parse_url,
+)
 from scepkit.server.profile_settings import ProfileSettings
 
 _SECOND = timedelta(seconds=1)
@@ -93,7 +98,7 @@ class ServerSettings:
         "print addresses with it. Use http: who fetches a CRL cannot check the certificate of an "
         "https server first.",
         default=None,
-        parse=parse_url,
+        parse=parse_public_url,
         example='"http://ca.example"',
     )
     trusted_proxies: tuple[Network, ...] = setting(

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding as Form
 from scepkit.config import Secret
 from scepkit.server import backend
 from scepkit.server.cautions import cautions, other_challenge_keys
+from scepkit.server.logs import TextFormatter
 from scepkit.server.pepper import Pepper
 from scepkit.store import Store, jobs
 from scepkit.store.rows import milliseconds
@@ -67,6 +68,20 @@ def test_a_server_says_at_its_start_that_its_challenge_key_is_another(tmp_path: 
     changed = replace(settings, secrets=replace(settings.secrets, challenge_key=Secret(b"q" * 32)))
     with closing(backend.ScepBackend(changed)) as serving:
         assert "than when this server last ran" in "".join(serving.cautions())
+
+
+def test_a_server_that_begins_with_an_empty_database_says_what_is_not_in_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files(tmp_path, pki.root())
+    settings = configured(tmp_path)
+    for _ in range(2):
+        backend.prepare(settings)
+    (warning,) = (one for one in caplog.records if one.levelname == "WARNING")
+    line = TextFormatter().format(warning)
+    assert "the database is empty" in line
+    assert "certificates, challenges and an audit trail" in line
+    assert "scepkit restore" in line
 
 
 def auth(**who: Any) -> dict[str, Any]:

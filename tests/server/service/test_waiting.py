@@ -254,7 +254,7 @@ def test_only_what_waits_can_be_decided(store: Store, settings: Settings) -> Non
     with pytest.raises(InputError, match="there is no request 7"):
         admin.approve_request(store, 7, actor="alice", now=NOW)
     admin.approve_request(store, 1, actor="alice", now=NOW)
-    with pytest.raises(InputError, match="it is approved by alice"):
+    with pytest.raises(InputError, match="it was approved by alice"):
         admin.approve_request(store, 1, actor="bob", now=NOW)
     with pytest.raises(InputError, match="does not wait"):
         admin.reject_request(store, settings, 1, actor="bob", now=NOW)

@@ -31,7 +31,7 @@ from scepkit.server import founding
 from scepkit.server.establishing import Established, establish
 from scepkit.server.founding import Plan
 from scepkit.server.founding_text import CONFIGURATION
-from scepkit.server.parsing import parse_database_url, parse_url
+from scepkit.server.parsing import parse_database_url, parse_public_url
 from scepkit.server.placing import check_free, new_directory, write_all
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _plan_and_passphrase(out: Output, options: Mapping[str, Any]) -> tuple[Plan,
         "database": options["database"] and parse_database_url(options["database"]),
         "database_password_file": _absolute(options["database_password_file"]),
         "bind": options["bind"] and str(parse_address(options["bind"])),
-        "public_url": options["public_url"] and parse_url(options["public_url"]),
+        "public_url": options["public_url"] and parse_public_url(options["public_url"]),
     }
     plan = replace(plan, **{name: value for name, value in changes.items() if value})
     passphrase = _passphrase(out, options["passphrase_file"])

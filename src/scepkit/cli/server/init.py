@@ -108,14 +108,26 @@ def init(out: Output, /, directory: str, actor: str | None, **options: Any) -> N
     _show(out, directory, established)
 
 
-def _only_here(settings: Settings) -> list[tuple[str, str]]:
-    """Where it listens, if others are to reach it and cannot without more ado."""
+def _starting(settings: Settings, config: str) -> list[tuple[str, str]]:
+    """The command that starts it, and where it listens if others are to reach it and cannot."""
+    from urllib.parse import urlsplit
+
+    from scepkit.config import Address
+    from scepkit.server.founding import BIND
+
     public, bind = settings.server.public_url, settings.server.bind
+    command = f"scepkit serve --config {config}"
+    parts = urlsplit(public or "")
     if public is None or bind.host not in _HERE:
-        return []
-    if any(public.startswith(f"http://{host}") for host in _HERE):
-        return []
-    return [("", f"at {bind}, for a proxy in front; --bind 0.0.0.0:80 is for everybody")]
+        return [("start it with", command)]
+    if parts.scheme != "http" or parts.hostname not in _HERE:
+        note = f"at {bind}, for a proxy in front; --bind 0.0.0.0:80 is for everybody"
+        return [("start it with", command), ("", note)]
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    there = Address(host, parts.port or 80)
+    if there != bind and str(bind) == BIND:
+        command = f"{command} --bind {there}"
+    return [("start it with", command)]
 
 
 def _show(out: Output, directory: str, made: Established) -> None:
@@ -160,8 +172,7 @@ def _show(out: Output, directory: str, made: Established) -> None:
                 ("challenge", minted.secret),
                 ("", f"for one enrolment until {rfc3339(minted.expires_at)}"),
                 ("configuration", config),
-                ("start it with", f"scepkit serve --config {config}"),
-                *_only_here(settings),
+                *_starting(settings, config),
             ]
         ),
     )

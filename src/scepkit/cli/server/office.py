@@ -66,7 +66,11 @@ def open_office(
     settings = read_settings(out, config, keys=keys)
     file = database_file(settings)
     if file is not None and not file.exists():
-        raise Unfit(f"there is no database {file}", hint="scepkit serve makes it", path=str(file))
+        raise Unfit(
+            f"there is no database {file}",
+            hint="scepkit restore makes it from a backup, scepkit serve an empty one",
+            path=str(file),
+        )
     with open_database(settings) as store:
         store.check_schema()
         out.step(f"{name} works on {settings.database.url}")
