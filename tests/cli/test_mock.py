@@ -17,7 +17,7 @@ import scepkit
 from scepkit.cli.program import COMMANDS
 from scepkit.testing import Fault
 from tests.cli.faults_table import GROUPS, PAGE, with_table
-from tests.cli.transcript import run_scepkit
+from tests.cli.transcript import Ran, run_scepkit
 from tests.testing.test_faults import ca_with, ending
 
 #: What servers and those between are known to do wrong, and the fault that shows it.
@@ -159,14 +159,29 @@ def test_our_client_ends_as_a_right_one_does_over_http(
 def test_what_cannot_be_is_refused(
     words: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ran = refused(words, monkeypatch)
+    assert ran.code == 2
+    assert said in ran.stderr
+
+
+def refused(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Ran:
+    """How a mock ends that does not begin."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        ran = run_scepkit(["mock", *words], monkeypatch)
+        return run_scepkit(["mock", *words], monkeypatch)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_a_port_in_use_has_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with mock("--write-ca", str(tmp_path / "ca.pem")) as found:
+        bind = found["url"].removeprefix("http://").removesuffix("/scep")
+        ran = refused(["--bind", bind], monkeypatch)
     assert ran.code == 2
-    assert said in ran.stderr
+    assert f"cannot listen on {bind}" in ran.stderr
+    assert "hint: another program, or a mock that still runs, listens there" in ran.stderr
+    assert f"scepkit: wrote {tmp_path / 'ca.pem'}\n" in found["said"]
 
 
 def test_the_list_names_every_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,6 +288,7 @@ def _split(lines: list[str]) -> tuple[list[tuple[int, str]], dict[str, str]]:
             name = match[1]
             files[name] = ""
         elif name:
+            assert not line.startswith("$ scepkit "), f"line {number} is in the file {name}"
             files[name] += line + "\n"
         elif line.strip() and not line.startswith("#"):
             script.append((number, line))

@@ -110,7 +110,20 @@ def test_ca_certificate_that_is_not_given_is_an_http_error(status: int) -> None:
     assert caught.value.retry_after == 7
     assert caught.value.excerpt == "Please log in"
     assert caught.value.url == str(ENDPOINT)
-    assert bool(caught.value.hint) == (status in {401, 403, 404})
+    assert bool(caught.value.hint) == (status in {401, 403, 404, 503})
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("asked", "hinted"), [("120", "try again in 120 s, as it asks for"), ("", "try again later")]
+)
+def test_busy_server_is_said_to_be_and_when_to_ask_again(
+    status: int, asked: str, hinted: str
+) -> None:
+    talk = Talk(lambda _: response(HTML, status, retry_after=asked))
+    with pytest.raises(HttpStatusError) as caught:
+        talk.learn()
+    assert caught.value.hint.endswith(hinted)
 
 
 def test_page_instead_of_a_ca_certificate_is_named() -> None:

@@ -190,6 +190,19 @@ def test_the_hint_for_an_unescaped_separator_says_how_to_escape_it() -> None:
     assert r"\/" in caught.value.hint
 
 
+@pytest.mark.parametrize("text", ["router1", " router 1 ", "router1.example.com"])
+def test_a_bare_value_is_shown_as_a_common_name(text: str) -> None:
+    with pytest.raises(InputError, match="not of the form NAME=value") as caught:
+        parse_subject(text)
+    assert caught.value.hint.startswith(f"write 'CN={text.strip()}'")
+
+
+def test_a_value_behind_a_comma_is_no_common_name() -> None:
+    with pytest.raises(InputError, match="not of the form NAME=value") as caught:
+        parse_subject("O=Acme, Inc")
+    assert "CN=" not in caught.value.hint
+
+
 def test_an_unknown_attribute_lists_the_known_ones() -> None:
     with pytest.raises(InputError) as caught:
         parse_subject("XY=a")

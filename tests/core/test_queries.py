@@ -27,6 +27,7 @@ from scepkit.core.messages import (
 from scepkit.core.trust import CaOffer
 from scepkit.errors import (
     DecodeError,
+    FailInfo,
     HttpStatusError,
     InputError,
     NotSupportedError,
@@ -142,6 +143,14 @@ def test_query_that_is_refused_is_an_error(flow: Any, operation: str) -> None:
     assert caught.value.fail_info == 12
     assert caught.value.fail_info_text == "who\nare you"
     assert caught.value.transaction_id == server.requests[0].transaction_id
+    assert caught.value.hint == ""
+
+
+def test_query_about_an_unknown_certificate_says_which_number_was_asked_for() -> None:
+    server = Server(answer=lambda *_: Failure(FailInfo.BAD_CERT_ID, ""))
+    with pytest.raises(RequestRejectedError) as caught:
+        query(Talk(server), flows.get_certificate)
+    assert "serial number 4d (hexadecimal)" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ name of the option, the same for all commands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -125,7 +126,7 @@ def command(
             if quiet and verbose:
                 raise click.UsageError("--quiet and --verbose contradict each other")
             out = Output(as_json=as_json, quiet=quiet, verbosity=verbose, no_input=no_input)
-            with LogLines(out):
+            with LogLines(out), _files_by_option():
                 return function(out, **values)
 
         start.__doc__ = function.__doc__
@@ -146,6 +147,23 @@ def command(
         return made
 
     return declare
+
+
+@contextmanager
+def _files_by_option() -> Iterator[None]:
+    """Note at an error about a file which option names it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise
+        here = click.get_current_context()
+        for parameter in here.command.params:
+            value = here.params.get(parameter.name or "")
+            given = value if isinstance(value, tuple) else (value,)
+            if isinstance(parameter, click.Option) and error.filename in given:
+                error.add_note(f"it is what {max(parameter.opts, key=len)} names")
+        raise
 
 
 _OUTPUT = "Output"

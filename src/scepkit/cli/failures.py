@@ -152,7 +152,8 @@ def _sorted(error: BaseException) -> tuple[str, ExitCode, str, str, Mapping[str,
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return "interrupted", ExitCode.INTERRUPTED, "interrupted", "", {}
     if isinstance(error, OSError):
-        return "file", ExitCode.FILE, _os_error_text(error), "", _os_error_evidence(error)
+        hint = "; ".join(getattr(error, "__notes__", ()))
+        return "file", ExitCode.FILE, _os_error_text(error), hint, _os_error_evidence(error)
     message = f"unexpected error: {type(error).__name__}: {error}"
     hint = "this is a fault in scepkit; run it again with -vv to see where"
     return "unexpected", ExitCode.UNEXPECTED, message, hint, {}

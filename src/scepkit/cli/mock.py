@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scepkit.cli.command import command, option
 from scepkit.cli.output import Output, fields, printable
+from scepkit.errors import InputError
 
 if TYPE_CHECKING:
     import ssl
@@ -110,6 +112,7 @@ def mock(out: Output, /, listed: bool, faults: tuple[str, ...], **options: Any) 
     host, port = _address(options["bind"])
     if options["write_ca"] is not None:
         _write_ca(ca, options["write_ca"])
+        out.note(f"wrote {options['write_ca']}")
     stop = _stopped_by_signals()
     try:
         with ca.serve(host, port, ssl_context=_tls(options)) as url:
@@ -118,7 +121,13 @@ def mock(out: Output, /, listed: bool, faults: tuple[str, ...], **options: Any) 
             )
             _tell(out, ca, stop)
     except OSError as error:
-        raise click.UsageError(f"cannot listen on {options['bind']}: {error.strerror}") from None
+        raise InputError(
+            f"cannot listen on {options['bind']}: {error.strerror}",
+            hint="another program, or a mock that still runs, listens there: stop it, or choose "
+            "another address with --bind (port 0 takes a free one)"
+            if error.errno == errno.EADDRINUSE
+            else "",
+        ) from None
 
 
 def _made(faults: list[Fault], options: dict[str, Any]) -> TestCa:

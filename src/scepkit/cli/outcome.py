@@ -263,6 +263,23 @@ def _tell_issued(out: Output, issued: Issued, errand: Errand) -> None:
     out.result(values, lambda: fields([*certificate_lines(certificate), *written]))
 
 
+def _refusal_hint(rejected: Rejected, errand: Errand) -> str:
+    said = rejected.fail_info_text.lower()
+    if said.strip():
+        # The CA's own words are nearer to the truth than a guess; what follows from them is said.
+        if "revoked" in said:
+            return "a revoked certificate does not renew: enrol anew, with a challenge"
+        if "challenge" not in said:
+            return ""
+        if not errand.challenge:
+            return "give the challenge with --challenge-file"
+        return (
+            "ask the CA's operator for a new challenge; the same command goes on with the same key"
+        )
+    known = rejected.fail_info
+    return _HINTS[known] if isinstance(known, FailInfo) else ""
+
+
 def _tell_pending(out: Output, pending: Pending, errand: Errand) -> None:
     path, key = errand.pending_path, errand.destination.present_key
     out.note(f"the CA has not decided yet; scepkit poll {path} asks again")
@@ -283,11 +300,9 @@ def _tell_pending(out: Output, pending: Pending, errand: Errand) -> None:
 
 
 def _refusal(rejected: Rejected, errand: Errand) -> Refused:
-    known = rejected.fail_info if isinstance(rejected.fail_info, FailInfo) else None
     return Refused(
         f"the CA refused the request: {rejected.reason}",
-        # The CA's own words are nearer to the truth than a guess.
-        hint=_HINTS[known] if known is not None and not rejected.fail_info_text.strip() else "",
+        hint=_refusal_hint(rejected, errand),
         evidence={
             "failInfo": fail_info_name(rejected.fail_info),
             "failInfoText": rejected.fail_info_text,

@@ -14,6 +14,8 @@ from scepkit.values import frozen
 _HEX_PAIR = re.compile(r"[0-9A-Fa-f]{2}")
 # RFC 4514 section 2.4; blanks, # and = may be escaped anywhere (section 3).
 _ESCAPABLE = frozenset(' #=,+"\\<>;/')
+#: A value without its attribute; nothing in it has a meaning for the grammar.
+_BARE = re.compile(r'[^=,+;"\\<>#/]+')
 
 #: Most characters of a name that an error repeats: enough to find it again.
 _SHOWN = 100
@@ -46,6 +48,11 @@ def split_commas(text: str) -> list[list[Piece]]:
     """
     if not text.strip(" "):
         return []
+    if _BARE.fullmatch(text):
+        raise InputError(
+            f"the subject {shown(text)} is not of the form NAME=value",
+            hint=f"write {shown('CN=' + text.strip(' '))} if that is the common name",
+        )
     return [[_rfc4514_piece(p) for p in part] for part in _split(text, ",", quotes=True)]
 
 

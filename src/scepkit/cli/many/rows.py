@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO, Self, TextIO
 
 import click
@@ -63,16 +63,18 @@ class RowFile:
 
     Attributes:
         name: what errors call it.
+        is_stdin: it is read from there.
 
     Raises:
         OSError: stdin cannot be read, or not be kept.
     """
 
     def __init__(self, path: str) -> None:
-        self.name = "stdin" if path == STDIO else path
+        self.is_stdin = path == STDIO
+        self.name = "stdin" if self.is_stdin else path
         self._path: str = path
         self._kept: BinaryIO | None = None
-        if path == STDIO:
+        if self.is_stdin:
             from shutil import copyfileobj
             from tempfile import TemporaryFile
 
@@ -133,7 +135,12 @@ def check_rows(source: RowFile, directory: str) -> int:
         # As file systems do that do not tell a from A.
         other = lines.setdefault(row.name.lower(), row.line)
         if other != row.line:
-            raise _unfit(path, row.line, f"the name {row.name} is that of line {other} too")
+            raise _unfit(
+                path,
+                row.line,
+                f"the name {row.name} is that of line {other} too",
+                "give each row a name of its own, in a column `name`",
+            )
         try:
             _check(row, directory)
         except (ScepError, OSError, click.ClickException) as error:
@@ -165,10 +172,7 @@ def _check(row: Row, directory: str) -> None:
 
 
 def _row(path: str, line: int, values: dict[str, str | Sequence[str]]) -> Row:
-    unknown = [name for name in values if name not in (*_TEXTS, *_LISTS)]
-    if unknown:
-        known = ", ".join((*_TEXTS, *_LISTS))
-        raise _unfit(path, line, f"{unknown[0]!r} is not known; expected {known}")
+    _refuse_unknown(path, line, values)
     texts = {name: values.get(name, "") for name in _TEXTS}
     lists = {name: values.get(name, ()) for name in _LISTS}
     for name, text in texts.items():
@@ -202,6 +206,13 @@ def _row(path: str, line: int, values: dict[str, str | Sequence[str]]) -> Row:
     return Row(line, name, subject, *lists_of, challenge or None, csr or None, key or None)
 
 
+def _refuse_unknown(path: str, line: int, names: Iterable[str]) -> None:
+    unknown = [name for name in names if name not in (*_TEXTS, *_LISTS)]
+    if unknown:
+        known = ", ".join((*_TEXTS, *_LISTS))
+        raise _unfit(path, line, f"{unknown[0]!r} is not known; expected {known}")
+
+
 def _stem(path: str) -> str:
     return os.path.splitext(os.path.basename(path))[0]
 
@@ -217,12 +228,18 @@ def _csv(file: TextIO, path: str) -> Iterator[tuple[int, dict[str, str | Sequenc
         heads = [head.strip().lower() for head in next(rows, [])]
         if len(set(heads)) < len(heads):
             raise _unfit(path, 1, "a column is there twice")
+        # Spreadsheets write columns without a name and without anything in them.
+        _refuse_unknown(path, 1, filter(None, heads))
         for cells in rows:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(heads):
                 message = f"there are {len(cells)} cells, expected {len(heads)}, as in line 1"
-                raise _unfit(path, rows.line_num, message)
+                # The usual name has several parts.
+                hint = (
+                    "put a subject with commas in double quotes" if len(cells) > len(heads) else ""
+                )
+                raise _unfit(path, rows.line_num, message, hint)
             yield (
                 rows.line_num,
                 {

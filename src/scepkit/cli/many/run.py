@@ -115,7 +115,7 @@ class Crowd:
     """Threads that take rows from one file until there are none left."""
 
     def __init__(self, out: Output, errands: Errands, source: RowFile, total: int) -> None:
-        self._out, self._errands, self._path, self._total = out, errands, source.name, total
+        self._out, self._errands, self._source, self._total = out, errands, source, total
         self._rows: Iterator[Row] = read_rows(source)
         interval, self._wait = errands.options["poll_interval"], errands.options["wait"]
         self._waiting = Waiting(
@@ -263,7 +263,7 @@ class Crowd:
             if len(self._failures) < _MOST_FAILURES:
                 self._failures.append({"line": row.line, "name": row.name, **description})
             self._progress.clear()
-            text = f"{self._path}, line {row.line}, {row.name}: {description['message']}"
+            text = f"{self._source.name}, line {row.line}, {row.name}: {description['message']}"
             stderr_line(text, alarming=True)
 
     # ---------------------------------------------------------------------------- the end
@@ -288,8 +288,15 @@ class Crowd:
         lines = [(name, str(number)) for name, number in counts.items() if number]
         self._out.result(values, lambda: fields(lines))
         if self._codes:
-            self._out.note("the same command asks for what is missing")
+            self._out.note(self._next_step(refused=bool(counts["refused"])))
         return next((code for code in _GRAVEST if code in self._codes), ExitCode.DONE)
+
+    def _next_step(self, *, refused: bool) -> str:
+        again = " with the same rows" if self._source.is_stdin else ""
+        text = f"the same command{again} asks for what is missing"
+        if not refused:
+            return text
+        return f"mend the rows that were refused first (their challenge or names); then {text}"
 
 
 def _duration(seconds: float) -> str:

@@ -139,6 +139,7 @@ _OLD_RENEWAL = (
     "if the server knows drafts of RFC 8894 only, it may take a PKCSReq for a renewal: "
     "renewal=False (--message-type PKCSReq)"
 )
+_BUSY = frozenset({429, 503})
 _STATUS_HINTS = {
     401: "the server wants a user name and password: basic_auth (--basic-auth-file)",
     403: "the server forbids it; is the path right, and may this address ask?",
@@ -158,13 +159,18 @@ def status_error(
     """
     excerpt = http.body_excerpt(response.body)
     said = f": {excerpt!r}" if excerpt else ""
+    retry_after = http.retry_after_seconds(response.retry_after, response.received_at)
+    hint = fault_hint if response.status == 500 else _STATUS_HINTS.get(response.status, "")
+    if response.status in _BUSY:
+        when = "later" if retry_after is None else f"in {retry_after:.0f} s, as it asks for"
+        hint = f"the server is busy, or limits how often it is asked; try again {when}"
     return HttpStatusError(
         f"the server answered {operation} with HTTP status {response.status}{said}",
         status=response.status,
         url=str(endpoint),
         excerpt=excerpt,
-        retry_after=http.retry_after_seconds(response.retry_after, response.received_at),
-        hint=fault_hint if response.status == 500 else _STATUS_HINTS.get(response.status, ""),
+        retry_after=retry_after,
+        hint=hint,
     )
 
 

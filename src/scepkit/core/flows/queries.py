@@ -25,6 +25,7 @@ from scepkit.core.sentnames import same_name
 from scepkit.core.trust import CaVerifier
 from scepkit.errors import (
     DecodeError,
+    FailInfo,
     NotSupportedError,
     ReplyMismatchError,
     RequestRejectedError,
@@ -136,8 +137,13 @@ def _query(
         case Success():
             return reply
         case Failure(fail_info, text):
+            unknown = fail_info is FailInfo.BAD_CERT_ID
             raise RequestRejectedError(
                 f"the CA refused {operation}: {describe_failure(fail_info, text)}",
+                hint=f"the CA knows no certificate with the serial number {data.serial_number:x} "
+                "(hexadecimal); is it one of this CA's?"
+                if unknown
+                else "",
                 fail_info=fail_info,
                 fail_info_text=text,
                 transaction_id=transaction_id,
