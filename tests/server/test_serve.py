@@ -206,7 +206,7 @@ def test_a_server_starts_its_processes_and_stops_them(tmp_path: Path) -> None:
 
 
 def test_a_stop_finishes_what_is_under_way_and_refuses_what_is_new(tmp_path: Path) -> None:
-    with serving(tmp_path) as server:
+    with serving(tmp_path, SCEPKIT_SERVER__STOP_TIMEOUT="50s") as server:
         port = server.port
         answers: list[str] = []
         threads = [
@@ -219,7 +219,9 @@ def test_a_stop_finishes_what_is_under_way_and_refuses_what_is_new(tmp_path: Pat
         server.said(" stopping")
         with pytest.raises(ConnectionRefusedError):
             while not answers:
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                with contextlib.suppress(ConnectionResetError):  # it is just being closed
+                    socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                time.sleep(0.02)
         assert answers == []  # they are still under way
         for thread in threads:
             thread.join()
