@@ -52,7 +52,11 @@ class RunningServer:
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = f"http://{self.wait_for(_SERVING)[1]}"
+        try:
+            self.url = f"http://{self.wait_for(_SERVING)[1]}"
+        except BaseException:
+            self.stop()
+            raise
 
     def _read(self) -> None:
         assert self.process.stderr is not None
