@@ -177,7 +177,10 @@ def refused(words: list[str], monkeypatch: pytest.MonkeyPatch) -> Ran:
 def test_a_port_in_use_has_a_hint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with mock("--write-ca", str(tmp_path / "ca.pem")) as found:
         bind = found["url"].removeprefix("http://").removesuffix("/scep")
-        ran = refused(["--bind", bind], monkeypatch)
+        written = (tmp_path / "ca.pem").read_bytes()
+        again = ["--bind", bind, "--write-ca", str(tmp_path / "ca.pem")]
+        ran = refused(again, monkeypatch)
+        assert (tmp_path / "ca.pem").read_bytes() == written
     assert ran.code == 2
     assert f"cannot listen on {bind}" in ran.stderr
     assert "hint: another program, or a mock that still runs, listens there" in ran.stderr

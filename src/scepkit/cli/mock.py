@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,19 +111,34 @@ def mock(out: Output, /, listed: bool, faults: tuple[str, ...], **options: Any) 
     chosen = [Fault.named(name) for name in faults]
     ca = _made(chosen, options)
     host, port = _address(options["bind"])
-    if options["write_ca"] is not None:
-        _write_ca(ca, options["write_ca"])
-        out.note(f"wrote {options['write_ca']}")
+    context = _tls(options)
     stop = _stopped_by_signals()
+    with ExitStack() as stack:
+        url = _listening(ca, host, port, context, options["bind"], stack)
+        # Not before: the file may be that of the mock which listens there.
+        if options["write_ca"] is not None:
+            _write_ca(ca, options["write_ca"])
+            out.note(f"wrote {options['write_ca']}")
+        out.result(
+            _started_json(ca, url, chosen, options), lambda: _started(ca, url, chosen, options)
+        )
+        _tell(out, ca, stop)
+
+
+def _listening(
+    ca: TestCa,
+    host: str,
+    port: int,
+    context: ssl.SSLContext | None,
+    bind: str,
+    stack: ExitStack,
+) -> str:
+    """The URL of a CA that serves until `stack` is closed."""
     try:
-        with ca.serve(host, port, ssl_context=_tls(options)) as url:
-            out.result(
-                _started_json(ca, url, chosen, options), lambda: _started(ca, url, chosen, options)
-            )
-            _tell(out, ca, stop)
+        return stack.enter_context(ca.serve(host, port, ssl_context=context))
     except OSError as error:
         raise InputError(
-            f"cannot listen on {options['bind']}: {error.strerror}",
+            f"cannot listen on {bind}: {error.strerror}",
             hint="another program, or a mock that still runs, listens there: stop it, or choose "
             "another address with --bind (port 0 takes a free one)"
             if error.errno == errno.EADDRINUSE
