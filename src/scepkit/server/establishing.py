@@ -21,9 +21,10 @@ from scepkit.server import admin
 from scepkit.server.agents import record_certificate
 from scepkit.server.assembly import assemble, register
 from scepkit.server.cautions import weak_keys
-from scepkit.server.founding import CA_NAME, PASSPHRASE, PROFILE, RA_NAME, WAITING, Files, Plan
+from scepkit.server.founding import CA_NAME, PASSPHRASE, PROFILE, RA_NAME, WAITING, Files
 from scepkit.server.founding_text import CONFIGURATION
 from scepkit.server.placing import new_directory, write_all
+from scepkit.server.plan import Plan
 from scepkit.server.settings import Settings, load_settings
 from scepkit.store import Store, cas, open_store
 

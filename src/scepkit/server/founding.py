@@ -7,11 +7,10 @@ private key is in it unencrypted.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -24,6 +23,7 @@ from scepkit.core.names import parse_subject
 from scepkit.errors import InputError
 from scepkit.keys import generate_key, parse_key_spec, pem, private_key_pem
 from scepkit.server.founding_text import CONFIGURATION, configuration
+from scepkit.server.plan import Plan
 
 #: The one CA, and the RA where there is one, by their names in the configuration.
 CA_NAME, RA_NAME, PROFILE = "main", "main", "default"
@@ -40,9 +40,6 @@ PASSPHRASE = "keys/passphrase"  # noqa: S105 - a path
 WAITING = "waiting"
 WAITING_PLAN, WAITING_KEY, WAITING_PASSPHRASE = "plan.json", "ca.key.pem", "passphrase"
 
-#: Where a server listens when nobody said where.
-BIND = "127.0.0.1:8080"
-
 _PRIVATE, _PUBLIC = 0o600, 0o644
 # RSA: only it decrypts.  2048 bits, because every client has to encrypt to it.
 _RA_KEY_TYPE = "rsa:2048"
@@ -52,52 +49,6 @@ _PASSPHRASE_BYTES = 24
 _LONGEST_COMMON_NAME = 64
 
 Files = Mapping[str, tuple[bytes, int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is wanted.
-
-    Attributes:
-        subject: of the CA, as RFC 4514 text.
-        key_type: of the CA's key, as `scepkit.keys.parse_key_spec` reads it.
-        validity: of a certificate that the CA gives itself.
-        database: the URL.
-        database_password_file: a path for the configuration, or "".
-        preset: of the profile.
-        bind: where to listen.
-        public_url: where the world reaches the server, or "".
-        with_ra: have an RA even if the CA's own key could do its work.
-        passphrase_file: a path for the configuration, or "" when it comes in another way.
-    """
-
-    subject: str
-    key_type: str = "rsa:2048"
-    validity: timedelta = timedelta(days=3650)
-    database: str = "sqlite:///scepkit.db"
-    database_password_file: str = ""
-    preset: str = "generic"
-    bind: str = BIND
-    public_url: str = ""
-    with_ra: bool = False
-    passphrase_file: str = ""
-
-    def to_json(self) -> bytes:
-        """As a text to keep while the CA waits for its certificate."""
-        values = {**asdict(self), "validity": self.validity.total_seconds()}
-        return json.dumps(values, indent=2).encode() + b"\n"
-
-    @classmethod
-    def from_json(cls, data: bytes) -> Plan:
-        """What `to_json` gave.
-
-        :raises InputError: it is something else.
-        """
-        try:
-            values = json.loads(data)
-            return cls(**{**values, "validity": timedelta(seconds=values["validity"])})
-        except (ValueError, TypeError, KeyError) as exc:
-            raise InputError(f"the plan of the waiting CA cannot be read: {exc!r}") from exc
 
 
 def new_passphrase() -> bytes:

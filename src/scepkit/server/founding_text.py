@@ -6,10 +6,8 @@ The rule of this file: what the text says is what the server does, also where it
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from scepkit.server.founding import Plan
+from scepkit.server.plan import Plan
 
 CONFIGURATION = "scepkit.toml"
 

@@ -103,13 +103,14 @@ def _authority(out: Output, options: dict[str, Any], now: Any) -> CaIssuer:
     from scepkit.config import parse_duration
     from scepkit.core.names import parse_subject
     from scepkit.server import founding
+    from scepkit.server.plan import Plan
 
     if options["ca_cert"] is not None:
         passwords = KeyPassword(out, options["key_password_file"])
         certificates = passwords.read_certificates(options["ca_cert"])
         key = passwords.read_key(options["ca_key"] or options["ca_cert"])
         return founding.imported_ca(certificates, key)
-    plan = founding.Plan(
+    plan = Plan(
         subject=options["subject"],
         key_type=options["key_type"] or "rsa:2048",
         validity=parse_duration(options["validity"] or "3650d"),

@@ -29,10 +29,10 @@ from scepkit.errors import KeyLoadError
 from scepkit.keys import generate_key, parse_key_spec, pem, read_key_file, write_file
 from scepkit.server import founding
 from scepkit.server.establishing import Established, establish
-from scepkit.server.founding import Plan
 from scepkit.server.founding_text import CONFIGURATION
 from scepkit.server.parsing import parse_database_url, parse_public_url
 from scepkit.server.placing import check_free, new_directory, write_all
+from scepkit.server.plan import Plan
 
 if TYPE_CHECKING:
     from scepkit.core.certificates import PrivateKey

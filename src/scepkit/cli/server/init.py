@@ -113,7 +113,7 @@ def _starting(settings: Settings, config: str) -> list[tuple[str, str]]:
     from urllib.parse import urlsplit
 
     from scepkit.config import Address
-    from scepkit.server.founding import BIND
+    from scepkit.server.plan import BIND
 
     public, bind = settings.server.public_url, settings.server.bind
     command = f"scepkit serve --config {config}"
