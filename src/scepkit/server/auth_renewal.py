@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from scepkit.ca.template import CertificateTemplate
 from scepkit.core.certificates import CertificateView, load_certificate
+from scepkit.core.csr import ParsedCsr
 from scepkit.errors import DecodeError, InputError
 from scepkit.server.naming import new_names, parts_of
 from scepkit.server.roles import Authority, Generation
@@ -23,6 +25,8 @@ from scepkit.store import certificates
 from scepkit.store.driver import Tx
 
 NO_RENEWAL = "the request is not signed with a certificate that can be renewed here"
+OTHER_SUBJECT = "a renewal has the subject of the certificate it renews"
+NEW_NAMES = "a renewal has no alternative names that the certificate has not"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,27 @@ def find_renewed(
     return None
 
 
+def names_another(
+    csr: ParsedCsr, template: CertificateTemplate | None, existing: x509.Certificate
+) -> str | None:
+    """Why a request is for somebody else than the certificate that signed it, or None.
+
+    It says the same whatever is in such a request, as who signs one that he has caught, with a good
+    certificate of his own, is to learn nothing of it (A1).
+
+    :param template: what the request would get; None: the profile refuses it.
+    """
+    if not existing.subject.rdns:
+        if template is None or template.subject.rdns or _has_new_names(template, existing):
+            return NEW_NAMES
+        return None
+    # The profile may add to the subject.
+    subject = csr.subject if template is None else template.subject
+    if subject is None or parts_of(subject) != parts_of(existing.subject):
+        return OTHER_SUBJECT
+    return None
+
+
 def refusal(
     request: EnrolRequest, renews: Renews, policy: RenewalPolicy, own: Authority, other: str
 ) -> Deny | None:
@@ -94,9 +119,9 @@ def refusal(
         existing.not_valid_before_utc, existing.not_valid_after_utc, policy, request.now
     )
     if fault is None and parts_of(request.template.subject) != parts_of(existing.subject):
-        fault = "a renewal has the subject of the certificate it renews"
-    if fault is None and _has_new_names(request, existing):
-        fault = "a renewal has no alternative names that the certificate has not"
+        fault = OTHER_SUBJECT
+    if fault is None and _has_new_names(request.template, existing):
+        fault = NEW_NAMES
     if fault is None and request.signed_by_own_key and not policy.same_key:
         fault = "a renewal needs a new key here"
     return None if fault is None else _deny(fault)
@@ -107,9 +132,9 @@ def _deny(reason: str) -> Deny:
     return Deny(reason, reason)
 
 
-def _has_new_names(request: EnrolRequest, existing: x509.Certificate) -> bool:
+def _has_new_names(template: CertificateTemplate, existing: x509.Certificate) -> bool:
     try:
-        return new_names(request.template, existing)
+        return new_names(template, existing)
     except InputError:
         return True  # what cannot be compared is not the same
 

@@ -1,12 +1,15 @@
 """PKCSReq and RenewalReq: from a request that was opened to its answer.
 
     look ──▶ what the database knows of it: the same request, the challenge, the certificate renewed
+             (nothing, for whoever has no part in the request: he is refused)
     gate ──▶ allow, hold or deny
     claim ─▶ one transaction: the operation, the challenge used up, the serial number, the audit
     then `issuing` signs and publishes
 
 The rules of this file: a repetition is answered before anybody is asked again; nothing is used up
-unless all of it is; and a refusal is written down before it is answered.
+unless all of it is; a refusal is written down before it is answered; and whose request it is comes
+before all that depends on what is in it, so that nobody learns from an answer what somebody else
+has asked for (A1, A13, A22).
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from scepkit.errors import AlgorithmError, FailInfo, InputError, StoreUnavailabl
 from scepkit.server import auditing, auth_renewal, keeping
 from scepkit.server.case import Answer, Case, Refusal, milliseconds_of, recipient_for
 from scepkit.server.checkpoints import checkpoint
-from scepkit.server.gate import authorise, of_a_stranger
+from scepkit.server.gate import authorise, of_a_stranger, renews_by
 from scepkit.server.issuing import reservation_for
 from scepkit.server.naming import Names, names_of
 from scepkit.server.opening import Opened
@@ -61,58 +64,38 @@ def enrol(case: Case, opened: Opened) -> Answer:
     :raises QueueFull: it would have to wait, and the queue is full.
     """
     assert opened.csr is not None  # noqa: S101 - it is a request
-    csr = opened.csr
-    secret = opened.secret or csr.challenge
-    try:
-        recipient = recipient_for(case.request.signer, opened.sealed.protection, secret)
-    except AlgorithmError as error:
-        return _refused(case, Refusal(str(error), str(error), FailInfo.BAD_ALG))
     generation = (opened.opener and opened.opener.generation) or case.profile.roles.authority.active
     for _ in range(_ATTEMPTS):
-        answer = _attempt(case, csr, generation, recipient)
+        answer = _attempt(case, opened, opened.csr, generation)
         if answer is not None:
             return answer
     raise StoreUnavailable("the same request is being worked at too often")
 
 
-def _attempt(
-    case: Case,
-    csr: ParsedCsr,
-    generation: Generation,
-    recipient: CertificateView | Password,
-) -> Answer | None:
+def _attempt(case: Case, opened: Opened, csr: ParsedCsr, generation: Generation) -> Answer | None:
     """One try; None when another request came in between and it has to be looked at again."""
     record = case.record
     with record.timed("authorise"):
-        seen, key = _look(case, csr)
-        # Who signs a caught request anew gets no answer that was for its owner (A1, A22), least of
-        # all one encrypted with the challengePassword, at which he could guess (A13); nor does he
-        # learn what is in the request.
-        if seen.renews is None and not same_key(case.request.signer, csr):
-            return _refused(case, _refusal_of(of_a_stranger(case.message_type)))
+        own = same_key(case.request.signer, csr)
+        found = _look(case, csr, own=own)
+        if isinstance(found, Deny):
+            return _refused(case, _refusal_of(found))
+        seen, key = found
         if seen.operation is not None:
+            recipient = _recipient(case, opened, csr)
+            if isinstance(recipient, Refusal):
+                return _refused(case, recipient)
             return _again(case, csr, key, seen, seen.operation, recipient)
         template = _template(case, csr, generation)
+        foreign = None if own else _for_another(csr, template, seen)
+        recipient = foreign or _recipient(case, opened, csr)
+        if isinstance(recipient, Refusal):
+            return _refused(case, recipient)
         if isinstance(template, Refusal):
             return _refused(case, template)
         names = names_of(template)
         record.subject = names.subject
-        asked = EnrolRequest(
-            profile=case.profile.name,
-            message_type=case.message_type,
-            csr=csr,
-            template=template,
-            signer=case.request.signer,
-            transaction_id=case.request.transaction_id,
-            now=case.now,
-        )
-        decision = authorise(
-            asked,
-            seen,
-            case.profile.auth,
-            case.desk.deployment.authorities,
-            case.profile.roles.authority,
-        )
+        decision = _decision(case, csr, template, seen)
     checkpoint("authorised")
     if isinstance(decision, Deny):
         return _refused(case, _refusal_of(decision))
@@ -135,6 +118,22 @@ def _attempt(
             return None
 
 
+def _decision(
+    case: Case, csr: ParsedCsr, template: CertificateTemplate, seen: Seen
+) -> Allow | Hold | Deny:
+    asked = EnrolRequest(
+        profile=case.profile.name,
+        message_type=case.message_type,
+        csr=csr,
+        template=template,
+        signer=case.request.signer,
+        transaction_id=case.request.transaction_id,
+        now=case.now,
+    )
+    who, authorities = case.profile.auth, case.desk.deployment.authorities
+    return authorise(asked, seen, who, authorities, case.profile.roles.authority)
+
+
 def _refusal_of(decision: Deny) -> Refusal:
     return Refusal(decision.reason, decision.text, decision.fail_info, decision.action)
 
@@ -147,16 +146,25 @@ def _refused(case: Case, refusal: Refusal) -> Answer:
 # ------------------------------------------------------------------ looking
 
 
-def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
-    """What the database knows that the request refers to, and what identifies it."""
-    deployment, name = case.desk.deployment, case.profile.name
-    mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
-    candidates = auth_renewal.generations_named(deployment.authorities, case.request.signer)
+def _look(case: Case, csr: ParsedCsr, *, own: bool) -> tuple[Seen, bytes] | Deny:
+    """What the database knows that the request refers to, and what identifies it.
 
-    def look(tx: Tx) -> tuple[Seen, bytes]:
+    Nothing is looked up for whoever has no part in the request: he is denied.
+
+    :param own: the key that is to be certified has signed the message.
+    """
+    deployment, name = case.desk.deployment, case.profile.name
+    candidates = auth_renewal.generations_named(deployment.authorities, case.request.signer)
+    if not own and not (candidates and renews_by(case.message_type, case.profile.auth)):
+        return of_a_stranger(case.message_type)
+
+    def look(tx: Tx) -> tuple[Seen, bytes] | Deny:
         renews = None
         if candidates:
             renews = auth_renewal.find_renewed(tx, candidates, case.request.signer)
+        if renews is None and not own:
+            return of_a_stranger(case.message_type)
+        mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
         key = keeping.op_key(name, csr, mac, renews)
         operation, challenge = claims.before(tx, name, key, mac)
         if operation is not None and _is_over(case, operation, challenge):
@@ -164,6 +172,15 @@ def _look(case: Case, csr: ParsedCsr) -> tuple[Seen, bytes]:
         return Seen(operation, challenge, mac, renews), key
 
     return case.store.read(look)
+
+
+def _recipient(case: Case, opened: Opened, csr: ParsedCsr) -> CertificateView | Password | Refusal:
+    """Whom the certificate would be encrypted to."""
+    secret = opened.secret or csr.challenge
+    try:
+        return recipient_for(case.request.signer, opened.sealed.protection, secret)
+    except AlgorithmError as error:
+        return Refusal(str(error), str(error), FailInfo.BAD_ALG)
 
 
 def _replay_window(case: Case, challenge: Challenge | None) -> int | None:
@@ -221,6 +238,16 @@ def _template(case: Case, csr: ParsedCsr, generation: Generation) -> Certificate
         return Refusal(template.reason, template.reason, template.fail_info)
     fault = case.profile.patterns.fault(template)
     return template if fault is None else Refusal(fault, fault)
+
+
+def _for_another(
+    csr: ParsedCsr, template: CertificateTemplate | Refusal, seen: Seen
+) -> Refusal | None:
+    """The refusal of a request for somebody else than the certificate that has signed it."""
+    assert seen.renews is not None  # noqa: S101 - or the signer has no part in the request
+    allowed = None if isinstance(template, Refusal) else template
+    fault = auth_renewal.names_another(csr, allowed, seen.renews.certificate)
+    return None if fault is None else Refusal(fault, fault)
 
 
 # ------------------------------------------------------------------ claiming (T1)

@@ -106,7 +106,7 @@ def _decide(
     own: Authority,
 ) -> Decision:
     renewing = request.message_type is MessageType.RENEWAL_REQ
-    if seen.renews is not None and (renewing or (who.renewal and who.renewal.by_enrolment)):
+    if seen.renews is not None and renews_by(request.message_type, who):
         decision = _renewal(request, seen, seen.renews, who, authorities, own)
         # A PKCSReq may still be an enrolment of its own: with a challenge, and signed by its key.
         if not isinstance(decision, Deny) or renewing or not request.signed_by_own_key:
@@ -118,6 +118,13 @@ def _decide(
     if not request.signed_by_own_key:
         return of_a_stranger(request.message_type)
     return _enrolment(request, seen, who)
+
+
+def renews_by(message_type: MessageType, who: Authorisers) -> bool:
+    """Whether a message of this type renews the certificate that has signed it."""
+    if message_type is MessageType.RENEWAL_REQ:
+        return True
+    return who.renewal is not None and who.renewal.by_enrolment
 
 
 def of_a_stranger(message_type: MessageType) -> Deny:

@@ -7,6 +7,8 @@ A3): whether a padding was good, whether what came out was a request.  The rules
 * Every failure that depends on the plaintext or on a key is the same `Unreadable`, after the same
   work: what could not be decrypted is replaced by random bytes and read like the rest, and in place
   of a request that there was not, a decoy is read and its signature verified.
+* What is read is one ASN.1 element with nothing behind it, no PEM: what may follow PEM is anything,
+  so whoever has caught a request in it could append blocks and ask for their padding.
 * Good data of another messageType are unreadable as well: in CBC whoever chooses the IV chooses the
   first block, and can make somebody else's ciphertext look like them if its padding is good.
 * How an answer is protected and who signs it follows from what anybody can see.
@@ -49,6 +51,7 @@ MAX_ITERATIONS = 1_000_000
 #: How many passwords are tried at most (G12).
 MAX_PASSWORDS = 8
 
+_SEQUENCE = b"\x30"
 _ENROLS = (MessageType.PKCS_REQ, MessageType.RENEWAL_REQ)
 
 
@@ -228,6 +231,8 @@ def _read(
 def _parsed(content: bytes) -> tuple[ParsedCsr | None, str]:
     """A request; or, after reading a decoy in its place and verifying that, the fault."""
     try:
+        if content[:1] != _SEQUENCE:
+            raise DecodeError("it is no SEQUENCE", offset=0)
         return read_csr(content), ""
     except ScepError as error:
         _fail_late()
