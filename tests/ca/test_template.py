@@ -210,8 +210,8 @@ def test_malformed_names_refuse_the_request(name: x509.GeneralName) -> None:
         (x509.DirectoryName(pki.name("router1")), "dirname"),
         (x509.RegisteredID(x509.ObjectIdentifier("1.2.3")), "rid"),
         (x509.OtherName(x509.ObjectIdentifier("1.3.6.1.5.2.2"), b"\x30\x00"), "othername"),
-        (x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-26:sid:S-1-5-21-1-500"), "uri"),
-        (x509.UniformResourceIdentifier("TAG:microsoft.com,2022-09-26:SID:S-1-5-21-1-500"), "uri"),
+        (x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-500"), "uri"),
+        (x509.UniformResourceIdentifier("TAG:Microsoft.com,2022-09-14:SID:S-1-5-21-1-500"), "uri"),
     ],
 )
 def test_names_of_other_kinds_are_refused_or_left_out(name: x509.GeneralName, kind: str) -> None:
@@ -259,7 +259,7 @@ def test_a_star_elsewhere_is_never_a_wildcard() -> None:
 
 
 def test_a_requested_sid_is_copied_when_allowed() -> None:
-    name = x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-26:sid:S-1-5-21-1-500")
+    name = x509.UniformResourceIdentifier("tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-500")
     template = accepted(request(san=[name]), with_names(requested_sid=True))
     assert list(value_of(template, x509.SubjectAlternativeName)) == [name]
 

@@ -15,8 +15,9 @@ from cryptography import x509
 from scepkit.errors import InputError
 
 UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")
-#: Windows reads the account's SID from such a URI as it does from the SID extension (A8).
-SID_URI_PREFIX = "tag:microsoft.com,2022-09-26:sid:"
+#: Windows reads the account's SID from tag:microsoft.com,2022-09-14:sid:S-1-... as it does from the
+#: SID extension (A8).  Another date may come to mean the same, and nothing but that has such a tag.
+SID_URI_PREFIX = "tag:microsoft.com,"
 
 NAME_KINDS = frozenset({"dns", "ip", "email", "uri", "upn", "dirname", "rid"})
 

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from scepkit.ca import AltNameRules, CertificateProfile
+from scepkit.ca import CertificateProfile
 from scepkit.ca.profile import SID_EXTENSION
 from scepkit.core.certificates import view_of
 from scepkit.core.cms import Signer
@@ -132,7 +132,14 @@ def test_cve_2022_26921_and_26923_no_request_names_a_windows_account(lite: Store
     csr = device.csr(world.mint(), extensions=[sid])
     certificate = certificate_of(world.ask(device.enrol(csr=csr)))
     assert SID_EXTENSION not in [one.oid for one in certificate.extensions]
-    assert not AltNameRules().requested_sid
+    # The form that Windows reads, letter by letter; devices of an MDM ask for it.
+    for uri in (
+        "tag:microsoft.com,2022-09-14:sid:S-1-5-21-1-500",
+        "TAG:MICROSOFT.COM,2030-01-01:x",
+    ):
+        csr = device.csr(world.mint(), san=[x509.UniformResourceIdentifier(uri)])
+        refused = refusal_of(world.ask(device.enrol(csr=csr, transaction_id=uri)))
+        assert refused == (BAD_REQUEST, "alternative names of kind uri are not allowed here")
 
 
 @pytest.mark.parametrize(
