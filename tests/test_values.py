@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 
 import pytest
 
-from scepkit.values import field, frozen
+from scepkit.values import field, frozen, kept
 
 
 @frozen
@@ -136,3 +136,23 @@ def test_it_is_copied_and_pickled() -> None:
     for other in (copy.copy(point), copy.deepcopy(point), pickle.loads(pickle.dumps(point))):  # noqa: S301
         assert other == point
         assert other.label == "a"
+
+
+class Counting:
+    made = 0
+
+    @kept
+    def number(self) -> int:
+        """How often it was made."""
+        self.made += 1
+        return self.made
+
+
+def test_a_kept_property_is_made_once_for_each_object() -> None:
+    one, other = Counting(), Counting()
+    assert (one.number, one.number, other.number) == (1, 1, 1)
+    assert (one.made, other.made) == (1, 1)
+
+
+def test_a_kept_property_has_its_documentation() -> None:
+    assert Counting.number.__doc__ == "How often it was made."

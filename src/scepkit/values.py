@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, FrozenInstanceError, dataclass, field, fields
-from typing import Any, NoReturn, TypeVar, dataclass_transform, overload
+from typing import Any, Generic, NoReturn, TypeVar, dataclass_transform, overload
 
-__all__ = ["field", "frozen"]
+__all__ = ["field", "frozen", "kept"]
 
 T = TypeVar("T")
 
@@ -115,3 +115,27 @@ def _hash(self: Any) -> int:
 def _repr(self: Any) -> str:
     shown = ", ".join(f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
     return f"{type(self).__qualname__}({shown})"
+
+
+class kept(Generic[T]):  # noqa: N801 - a decorator, like `property`
+    """A property that is made once for an object, which keeps it.
+
+    As `functools.cached_property`, without the lock that it takes before Python 3.12: two threads
+    may both make it, and as values are, either is as good.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> kept[T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> kept[T] | T:
+        if instance is None:
+            return self
+        # From now on it is found in the instance before this is asked.
+        made = instance.__dict__[self._name] = self._make(instance)
+        return made

@@ -7,6 +7,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.ca import CertificateProfile, CertificateTemplate, ProfileRefusal, template_for
@@ -29,7 +30,9 @@ def request(
         builder = builder.add_extension(x509.SubjectAlternativeName(san), critical=False)
     for value, critical in extensions:
         builder = builder.add_extension(value, critical=critical)
-    signed = builder.sign(pki.key("rsa2048-c") if key is None else key, hashes.SHA256())
+    own_key = pki.key("rsa2048-c") if key is None else key
+    has_digest = isinstance(own_key, ed25519.Ed25519PrivateKey)
+    signed = builder.sign(own_key, None if has_digest else hashes.SHA256())
     return read_csr(signed.public_bytes(Encoding.DER))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,11 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scepkit.ca import CaIssuer, CertificateProfile, CertificateTemplate, make_ca
+from scepkit.ca import CaIssuer, CertificateProfile, CertificateTemplate, KeyRules, make_ca
+from scepkit.core import asn1
 from scepkit.core.algorithms import Digest
+from scepkit.core.certificates import PrivateKey
+from scepkit.core.csr import read_csr
 from scepkit.errors import InputError
 from tests import pki
 from tests.ca.requests import accepted, request
@@ -37,6 +41,39 @@ def test_what_is_prepared_is_what_issue_signs(ca_key: str) -> None:
     issuer = ca(ca_key)
     issued = issuer.issue(template(), 0x1234, NOW)
     assert issuer.to_be_signed(template(), 0x1234, NOW) == issued.tbs_certificate_bytes
+
+
+@pytest.mark.parametrize("key", [pki.key("rsa2048-c"), pki.key("ec256-b"), ED25519])
+def test_the_key_of_a_certificate_may_be_of_any_kind(key: PrivateKey) -> None:
+    wanted = accepted(request(key=key), CertificateProfile(keys=KeyRules(ed25519=True)))
+    issued = ca().issue(wanted, 7, NOW)
+    assert ca().to_be_signed(wanted, 7, NOW) == issued.tbs_certificate_bytes
+
+
+def test_another_subject_or_key_is_encoded_anew() -> None:
+    first = accepted(request())
+    other = replace(first, subject=pki.name("router2"), public_key=pki.key("ec384").public_key())
+    issued = ca().issue(other, 7, NOW)
+    assert ca().to_be_signed(other, 7, NOW) == issued.tbs_certificate_bytes
+    assert other.subject_der == issued.subject.public_bytes()
+
+
+@pytest.mark.parametrize("value", ["router_1", "router 1"])
+def test_a_subject_keeps_its_string_types_where_they_can_be_issued(value: str) -> None:
+    csr = request(pki.name(value))
+    utf8, printable = (asn1.element(tag, value.encode()) for tag in (0x0C, 0x13))
+    sent = csr.subject_der.replace(utf8, printable)
+    wanted = accepted(read_csr(csr.der.replace(csr.subject_der, sent)))
+    assert wanted.subject_der == (csr.subject_der if "_" in value else sent)
+    issued = ca().issue(wanted, 7, NOW)
+    assert ca().to_be_signed(wanted, 7, NOW) == issued.tbs_certificate_bytes
+
+
+def test_a_fixed_subject_is_in_it() -> None:
+    organization = x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "Fixed Ltd")
+    wanted = template(fixed_subject=(organization,))
+    issued = ca().issue(wanted, 7, NOW)
+    assert ca().to_be_signed(wanted, 7, NOW) == issued.tbs_certificate_bytes
 
 
 def test_a_digest_of_ones_own_is_in_it_too() -> None:

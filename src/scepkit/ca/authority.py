@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from scepkit.ca import crl, tbs
 from scepkit.ca.checks import MAX_NUMBER_BITS, check_aware, check_number
 from scepkit.ca.crl import CrlEntries, crl_entries
+from scepkit.ca.extensions import KeptExtension
 from scepkit.core.algorithms import Digest
 from scepkit.core.signed import signature_algorithm, signed
 from scepkit.errors import InputError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
     from scepkit.ca.crl import Revocation
-    from scepkit.ca.profile import AnyExtension
+    from scepkit.ca.extensions import AnyExtension
     from scepkit.ca.template import CertificateTemplate
     from scepkit.core.certificates import PrivateKey
 
@@ -69,11 +70,13 @@ class CaIssuer:
         # Kept, because `cryptography` reads the certificate again for every one of them.
         ours = _Issuer(
             name=self.certificate.subject,
-            key_identifier=_authority_key_identifier(self.certificate),
+            name_der=self.certificate.subject.public_bytes(),
+            key_identifier=KeptExtension(_authority_key_identifier(self.certificate)),
             first=self.certificate.not_valid_before_utc,
             last=self.certificate.not_valid_after_utc,
             hash=signature_hash(self.key, self.digest),
             digest=_digest(self.key, self.digest),
+            algorithm=signature_algorithm(self.key, _digest(self.key, self.digest)),
         )
         object.__setattr__(self, "_issuer", ours)
 
@@ -128,9 +131,9 @@ class CaIssuer:
             template,
             serial,
             self.validity_of(template, now),
-            issuer=ours.name.public_bytes(),
-            issuer_key=extension(ours.key_identifier),
-            algorithm=signature_algorithm(self.key, ours.digest),
+            issuer=ours.name_der,
+            issuer_key=ours.key_identifier.der,
+            algorithm=ours.algorithm,
         )
 
     def sign(self, to_be_signed: bytes) -> bytes:
@@ -170,9 +173,9 @@ class CaIssuer:
         to_be_signed = crl.to_be_signed(
             revoked if isinstance(revoked, CrlEntries) else crl_entries(revoked),
             (now - backdate, now + lifetime),
-            issuer=self._issuer.name.public_bytes(),
-            extensions=(extension(self._issuer.key_identifier), extension(x509.CRLNumber(number))),
-            algorithm=signature_algorithm(self.key, self._issuer.digest),
+            issuer=self._issuer.name_der,
+            extensions=(self._issuer.key_identifier, extension(x509.CRLNumber(number))),
+            algorithm=self._issuer.algorithm,
         )
         return x509.load_der_x509_crl(self.sign(to_be_signed))
 
@@ -180,11 +183,13 @@ class CaIssuer:
 @dataclass(frozen=True, slots=True)
 class _Issuer:
     name: x509.Name
-    key_identifier: x509.AuthorityKeyIdentifier
+    name_der: bytes
+    key_identifier: KeptExtension
     first: datetime
     last: datetime
     hash: hashes.HashAlgorithm | None
     digest: Digest
+    algorithm: bytes
 
 
 def certificate_builder(
@@ -192,7 +197,7 @@ def certificate_builder(
     serial: int,
     dates: tuple[datetime, datetime],
     issuer: x509.Name,
-    issuer_key: x509.AuthorityKeyIdentifier,
+    issuer_key: AnyExtension,
 ) -> x509.CertificateBuilder:
     """A certificate that only lacks the signature.
 
@@ -202,7 +207,7 @@ def certificate_builder(
     # The list at once: add_extension copies it each time, which is a third of the work here.
     extensions = [
         *template.extensions,
-        extension(issuer_key),
+        issuer_key,
         extension(x509.SubjectKeyIdentifier.from_public_key(template.public_key)),
     ]
     return (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from scepkit.ca.checks import check_aware, check_number
-from scepkit.ca.tbs import encoded_extension
+from scepkit.ca.extensions import encoded_extension
 from scepkit.core import asn1
 from scepkit.errors import InputError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from scepkit.ca.profile import AnyExtension
+    from scepkit.ca.extensions import AnyExtension
 
 _VERSION_2 = asn1.integer(1)
 

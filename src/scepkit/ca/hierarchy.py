@@ -71,7 +71,9 @@ def make_ca(
     now = now.replace(microsecond=0)
     own_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(template.public_key)
     dates = (now - backdate, now + lifetime)
-    builder = certificate_builder(template, _serial(serial), dates, template.subject, own_key)
+    builder = certificate_builder(
+        template, _serial(serial), dates, template.subject, extension(own_key)
+    )
     certificate = builder.sign(key, signature_hash(key, digest))  # type: ignore[arg-type]
     return CaIssuer(certificate, key, digest=digest)
 

@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from scepkit.ca.altnames import AltNameRules
+from scepkit.ca.extensions import AnyExtension, KeptExtension
 from scepkit.ca.keys import KeyRules
 from scepkit.errors import InputError
 
@@ -98,8 +99,6 @@ _RSA_ONLY = frozenset({"key_encipherment", "data_encipherment"})
 _ANY_SOUND_KEY = KeyRules()
 _ORDINARY_NAMES = AltNameRules()
 
-AnyExtension = x509.Extension[x509.ExtensionType]
-
 
 @dataclass(frozen=True, slots=True)
 class CertificateProfile:
@@ -167,11 +166,10 @@ class CertificateProfile:
 
 def usage_extension(bits: frozenset[str]) -> AnyExtension:
     """A critical keyUsage with these bits, by their names in `cryptography`."""
-    usage = x509.KeyUsage(**{bit: bit in bits for bit in _USAGE_BITS})
-    return x509.Extension(usage.oid, True, usage)
+    return KeptExtension(x509.KeyUsage(**{bit: bit in bits for bit in _USAGE_BITS}), critical=True)
 
 
-def _constant_extensions(profile: CertificateProfile) -> list[AnyExtension]:
+def _constant_extensions(profile: CertificateProfile) -> list[KeptExtension]:
     values: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (x509.ExtendedKeyUsage(profile.extended_key_usage), False),
@@ -192,7 +190,7 @@ def _constant_extensions(profile: CertificateProfile) -> list[AnyExtension]:
     if profile.policies:
         policies = [x509.PolicyInformation(oid, None) for oid in profile.policies]
         values.append((x509.CertificatePolicies(policies), False))
-    return [x509.Extension(value.oid, critical, value) for value, critical in values]
+    return [KeptExtension(value, critical=critical) for value, critical in values]
 
 
 def _uris(urls: tuple[str, ...]) -> list[x509.UniformResourceIdentifier]:

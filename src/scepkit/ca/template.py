@@ -14,7 +14,7 @@ serial numbers, no signing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from cryptography import x509
@@ -23,17 +23,14 @@ from cryptography.x509.oid import NameOID
 
 from scepkit.ca import altnames
 from scepkit.ca.keys import CertifiableKey, key_fault
-from scepkit.ca.profile import (
-    END_ENTITY_USAGES,
-    AnyExtension,
-    CertificateProfile,
-    usage_extension,
-)
+from scepkit.ca.profile import END_ENTITY_USAGES, CertificateProfile, usage_extension
+from scepkit.core.certificates import public_key_der
 from scepkit.errors import FailInfo
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from scepkit.ca.extensions import AnyExtension
     from scepkit.core.csr import ParsedCsr
 
 _SUBJECT_ALTERNATIVE_NAME = x509.SubjectAlternativeName.oid
@@ -54,6 +51,9 @@ class CertificateTemplate:
         backdate: from notBefore to issuing.
         ignored: what was not copied from the request, for the log: dotted OIDs of extensions (the
             profile's own stand in their place) and "subjectAltName:KIND".  Never a value.
+        subject_der, spki: subject and key as they are encoded in the certificate (DER).
+
+    `encoded` is these two, from whoever has them at hand.
     """
 
     subject: x509.Name
@@ -62,6 +62,15 @@ class CertificateTemplate:
     validity: timedelta
     backdate: timedelta
     ignored: tuple[str, ...] = ()
+    # Not a field, so that `replace` makes both anew and not from another subject or key.
+    encoded: InitVar[tuple[bytes, bytes] | None] = None
+    subject_der: bytes = field(init=False, repr=False, compare=False)
+    spki: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self, encoded: tuple[bytes, bytes] | None) -> None:
+        subject, spki = encoded or (self.subject.public_bytes(), public_key_der(self.public_key))
+        object.__setattr__(self, "subject_der", subject)
+        object.__setattr__(self, "spki", spki)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,13 @@ def template_for(
         validity=profile.validity,
         backdate=profile.backdate,
         ignored=tuple(ignored),
+        encoded=(_subject_der(subject, csr), csr.public_key_der),
     )
+
+
+def _subject_der(subject: x509.Name, csr: ParsedCsr) -> bytes:
+    sent = csr.issuable_subject_der
+    return sent if sent is not None and subject is csr.subject else subject.public_bytes()
 
 
 def _subject(

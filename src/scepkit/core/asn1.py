@@ -150,6 +150,10 @@ EXTENSION = (
     optional(BOOLEAN),  # critical
     OCTET_STRING,  # extnValue
 )
+SUBJECT_PUBLIC_KEY_INFO = (
+    SEQUENCE,  # algorithm
+    BIT_STRING,  # subjectPublicKey
+)
 CERTIFICATION_REQUEST = CERTIFICATE  # both are SIGNED: content, algorithm, signature
 CERTIFICATION_REQUEST_INFO = (  # RFC 2986
     INTEGER,  # version

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
 from typing import TypeAlias
 
 from cryptography import x509
@@ -24,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from scepkit.core import asn1
 from scepkit.errors import AlgorithmError, DecodeError
-from scepkit.values import field, frozen
+from scepkit.values import field, frozen, kept
 
 # `cryptography` has warnings for whoever makes certificates: a serial number that is not positive,
 # a name that is empty or long.  Those who only receive one of those can do nothing about it.
@@ -63,14 +62,14 @@ class CertificateView:
         :raises AlgorithmError: of a kind that is not supported, or malformed.
         """
         # Kept, because OpenSSL prepares an RSA key at its first use, which costs a quarter of a
-        # verification; a CA's certificate is used again and again.  Not a cached_property: those
-        # take a lock before Python 3.12, and each request brings a certificate.
-        kept: PublicKeyTypes | None = self.__dict__.get("_public_key")
-        if kept is None:
-            kept = self.__dict__["_public_key"] = load_public_key(self.spki)
-        return kept
+        # verification; a CA's certificate is used again and again.
+        return self._public_key
 
-    @cached_property
+    @kept
+    def _public_key(self) -> PublicKeyTypes:
+        return load_public_key(self.spki)
+
+    @kept
     def subject_key_identifier(self) -> bytes | None:
         """The key identifier in its extension, or None."""
         for extension in _split_extensions(self._extensions):
@@ -83,7 +82,7 @@ class CertificateView:
                 return value[4:] if value[2:3] == b"\x04" else None
         return None
 
-    @cached_property
+    @kept
     def issuer_and_serial(self) -> bytes:
         """How CMS names it: an IssuerAndSerialNumber (DER)."""
         return asn1.issuer_and_serial(self.issuer, self.serial_number)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography import x509
@@ -21,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.core import asn1
 from scepkit.core.algorithms import Digest
-from scepkit.core.certificates import PrivateKey, keep_view, load_public_key
+from scepkit.core.certificates import PrivateKey, keep_view, load_public_key, public_key_der
 from scepkit.core.names import parse_eku, parse_san, parse_subject
 from scepkit.core.pem import is_pem, pem_blocks
-from scepkit.core.sentnames import read_name
+from scepkit.core.sentnames import read_encoded
 from scepkit.core.signed import (
     VERSION_1,
     check_signature,
@@ -35,7 +34,7 @@ from scepkit.core.signed import (
 )
 from scepkit.core.strings import printable_or_utf8, text_value
 from scepkit.errors import DecodeError, InputError
-from scepkit.values import field, frozen
+from scepkit.values import field, frozen, kept
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
@@ -225,10 +224,24 @@ class ParsedCsr:
     signature_algorithm_der: bytes = field(repr=False)
     signature: bytes = field(repr=False)
 
-    @cached_property
+    @property
     def subject(self) -> x509.Name | None:
         """The subject as an object, or None when it cannot be issued (`sentnames.read_name`)."""
-        return read_name(self.subject_der)
+        return None if self._issuable is None else self._issuable[0]
+
+    @property
+    def issuable_subject_der(self) -> bytes | None:
+        """The encoding of `subject`: as it was sent, unless its string types cannot be issued."""
+        return None if self._issuable is None else self._issuable[1]
+
+    @kept
+    def _issuable(self) -> tuple[x509.Name, bytes] | None:
+        return read_encoded(self.subject_der)
+
+    @kept
+    def public_key_der(self) -> bytes:
+        """The public key in the one encoding of `certificates.public_key_der`."""
+        return public_key_der(self.public_key)
 
     def check_signature(self) -> None:
         """Return if the request is signed with its own key (proof of possession), else raise.

@@ -8,7 +8,6 @@ challengePassword in it, so it may be stored in the clear.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cached_property
 from typing import TypeAlias
 
 from cryptography import x509
@@ -26,7 +25,7 @@ from scepkit.core.csr import ParsedCsr, self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.http import printable
 from scepkit.errors import FailInfo, InputError
-from scepkit.values import field, frozen
+from scepkit.values import field, frozen, kept
 
 
 @frozen
@@ -53,7 +52,7 @@ class Requester:
                 hint="give the key the certificate was issued for",
             )
 
-    @cached_property
+    @kept
     def view(self) -> CertificateView:
         """The certificate as CMS sees it."""
         return view_of(self.certificate)

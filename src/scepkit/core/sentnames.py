@@ -44,12 +44,19 @@ def read_name(der: bytes) -> x509.Name | None:
     :return: None when no valid name has these values: a common name of more than 64 bytes, a
         country that is not two characters, something that is not a string.
     """
+    found = read_encoded(der)
+    return None if found is None else found[0]
+
+
+def read_encoded(der: bytes) -> tuple[x509.Name, bytes] | None:
+    """What `read_name` makes of a Name, and its DER: that which was sent, if it could be kept."""
     if _lengths_are_plain(der):
         try:
-            return x509.Name.from_bytes(der)
+            return x509.Name.from_bytes(der), der
         except (ValueError, TypeError):
             pass
-    return _repaired(der)
+    repaired = _repaired(der)
+    return None if repaired is None else (repaired, repaired.public_bytes())
 
 
 def same_name(issued: bytes, requested: bytes) -> bool:

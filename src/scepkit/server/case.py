@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
 from time import sleep
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -25,6 +24,7 @@ from scepkit.server.records import OperationRecord
 from scepkit.server.replies import Context
 from scepkit.store import Store
 from scepkit.store.rows import milliseconds
+from scepkit.values import kept
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -66,7 +66,7 @@ class Case:
         """When the request came (aware)."""
         return self.context.now
 
-    @cached_property
+    @kept
     def now_ms(self) -> int:
         """The same as the database has it."""
         return milliseconds(self.context.now)
@@ -77,7 +77,7 @@ class Case:
         assert self.request.message_type is not None  # noqa: S101
         return self.request.message_type
 
-    @cached_property
+    @kept
     def signer_spki(self) -> bytes:
         """The SHA-256 of the signer's public key."""
         return hashlib.sha256(self.request.signer.spki).digest()

@@ -21,7 +21,6 @@ from datetime import datetime
 from cryptography import x509
 
 from scepkit.ca import CertificateTemplate, ProfileRefusal, template_for
-from scepkit.core.certificates import public_key_der
 from scepkit.core.csr import read_csr
 from scepkit.errors import InputError, ProtocolError
 from scepkit.server import auditing
@@ -79,7 +78,6 @@ def reservation_for(
     serial = x509.random_serial_number()
     first, last = generation.issuer.validity_of(template, now)
     prepared = generation.issuer.to_be_signed(template, serial, now)
-    spki = public_key_der(template.public_key)
     return Reservation(
         ca_id=generation.ca_id,
         serial=f"{serial:x}",
@@ -89,7 +87,7 @@ def reservation_for(
         sans=names.sans,
         not_before=milliseconds(first),
         not_after=milliseconds(last),
-        spki_sha256=hashlib.sha256(spki).digest(),
+        spki_sha256=hashlib.sha256(template.spki).digest(),
         frozen=json.dumps({"tbs": b64encode(prepared).decode("ascii")}),
     )
 

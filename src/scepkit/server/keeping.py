@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 
 from scepkit.core import asn1
-from scepkit.core.certificates import public_key_der
 from scepkit.core.csr import ID_CHALLENGE_PASSWORD, ParsedCsr, read_csr
 from scepkit.errors import DecodeError
 from scepkit.server.pepper import Pepper
@@ -29,7 +28,7 @@ def op_key(profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | Non
     digest = hashlib.sha256(b"scepkit operation 1")
     parts = [
         profile.encode(),
-        public_key_der(csr.public_key),
+        csr.public_key_der,
         hashlib.sha256(csr.request_info_der).digest(),
         b"" if mac is None else mac,
         b"" if renews is None else f"{renews.row.ca_id}/{renews.row.serial}".encode(),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from datetime import datetime
-from functools import cached_property
 from typing import TypeAlias, TypeVar
 
 from cryptography import x509
@@ -21,7 +20,7 @@ from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.messages import Protection
 from scepkit.core.trust import CaOffer
 from scepkit.core.url import Endpoint
-from scepkit.values import field, frozen
+from scepkit.values import field, frozen, kept
 
 T = TypeVar("T")
 
@@ -93,12 +92,12 @@ class KnownCa:
         lead = view_of(self.certificates.ca)
         return lead.subject if self.certificates.issues else lead.issuer
 
-    @cached_property
+    @kept
     def anchor_sha256(self) -> bytes:
         """SHA-256 of the certificate that was trusted."""
         return Digest.SHA256.of(view_of(self.certificates.anchor).der)
 
-    @cached_property
+    @kept
     def protection(self) -> Protection:
         """How a request to this CA is protected."""
         wanted = self.preferences
