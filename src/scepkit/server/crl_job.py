@@ -35,6 +35,8 @@ log = logging.getLogger("scepkit.server")
 KEPT = 20
 #: How long one process may take for a CRL before others try, in milliseconds.
 _LEASE = 60_000
+#: By how much the clocks of nodes may differ, in milliseconds; CRLs are valid for longer before.
+_CLOCKS_DIFFER = 5 * 60_000
 _REASONS = {
     1: x509.ReasonFlags.key_compromise,
     2: x509.ReasonFlags.ca_compromise,
@@ -52,8 +54,8 @@ def make_due_crls(
 ) -> list[str]:
     """Make the CRLs that are due, of every generation whose key is here.
 
-    One is due when there is none, when something was revoked since, and `crl_overlap` before the
-    newest one ends.
+    One is due when there is none, when something was revoked since, `crl_overlap` before the newest
+    one ends, and when that one is of the future: a clock was wrong, and nobody takes it until then.
 
     :returns: the labels of the generations that have a new one.
     """
@@ -79,8 +81,11 @@ def _is_due(store: Store, authority: Authority, generation: Generation, now: dat
         newest = crls.newest(tx, generation.ca_id)
         if row is None:
             return False
-        end = milliseconds(now) + milliseconds_of(authority.crl_overlap)
-        return newest is None or row.crl_dirty_at is not None or newest.next_update <= end
+        if newest is None or row.crl_dirty_at is not None:
+            return True
+        at = milliseconds(now)
+        ends = newest.next_update <= at + milliseconds_of(authority.crl_overlap)
+        return ends or newest.this_update > at + _CLOCKS_DIFFER
 
     return store.read(look)
 

@@ -83,6 +83,15 @@ def test_a_crl_is_made_anew_before_it_ends(lite: Store) -> None:
     assert jobs.make_due_crls(world.service, NOW + 5 * DAY) == ["main"]
 
 
+def test_a_crl_of_the_future_is_replaced_when_the_clock_is_right_again(lite: Store) -> None:
+    world = World.made(lite)
+    jobs.make_due_crls(world.service, NOW + 365 * DAY)
+    assert jobs.make_due_crls(world.service, NOW) == ["main"]
+    assert (number_of(newest(world)), newest(world).next_update_utc) == (2, NOW + 7 * DAY)
+    # Another node's clock is a little behind.
+    assert jobs.make_due_crls(world.service, NOW - timedelta(minutes=4)) == []
+
+
 def test_what_has_expired_leaves_the_crl_one_crl_later(lite: Store) -> None:
     world = World.made(lite)
     certificate = enrolled(world)
