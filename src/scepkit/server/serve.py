@@ -177,7 +177,7 @@ class _Supervisor:
             pid = process.pid
             if not pid or not (how := process.ended()):
                 continue
-            again = round(process.start_at - time.monotonic(), 3)
+            again = max(0.0, round(process.start_at - time.monotonic(), 3))
             fields = {"process": process.name, "pid": pid, "how": how, "again_in_s": again}
             log.error("a process ended that should not have", extra=with_fields(fields))
 
