@@ -39,6 +39,8 @@ from scepkit.values import field, frozen, kept
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+    from scepkit.core.certificates import CertificateView
+
 #: An extension as `cryptography` holds it, or its value and whether it is critical.
 RequestedExtension: TypeAlias = (
     "x509.Extension[x509.ExtensionType] | tuple[x509.ExtensionType, bool]"
@@ -255,12 +257,13 @@ class ParsedCsr:
             self.request_info_der,
             self.signature_algorithm_der,
             self.signature,
+            key=self.public_key,
             spki=self.spki_der,
             what="certification request",
         )
 
 
-def read_csr(data: bytes) -> ParsedCsr:
+def read_csr(data: bytes, *, signer: CertificateView | None = None) -> ParsedCsr:
     """Read a certification request: DER, BER, or PEM.
 
     What is tolerated beyond RFC 2986: any string type in challengePassword (Q19), characters that a
@@ -268,6 +271,8 @@ def read_csr(data: bytes) -> ParsedCsr:
     requested extensions.  BER may have up to 250 elements.  The signature is not checked: see
     `ParsedCsr.check_signature`.
 
+    :param signer: who signed the message that it came in, mostly with the same key, which then need
+        not be loaded and prepared again.
     :raises DecodeError: it is not a certification request, or an attribute in it is malformed or
         there twice.
     :raises AlgorithmError: the public key is malformed or of a kind that is not supported.
@@ -283,12 +288,18 @@ def read_csr(data: bytes) -> ParsedCsr:
         request_info_der=info,
         subject_der=subject,
         spki_der=spki,
-        public_key=load_public_key(spki),
+        public_key=_key_of(spki, signer),
         challenge=None if challenge is None else text_value(challenge, "challengePassword"),
         extensions=None if extensions is None else _extensions(extensions, spki),
         signature_algorithm_der=algorithm,
         signature=signature[1:],
     )
+
+
+def _key_of(spki: bytes, signer: CertificateView | None) -> PublicKeyTypes:
+    if signer is not None and signer.spki == spki:
+        return signer.public_key()
+    return load_public_key(spki)
 
 
 def _request_parts(der: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, list[bytes]]:

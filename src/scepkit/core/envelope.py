@@ -20,7 +20,7 @@ from scepkit.core import algorithms, asn1, cbc, cms, key_transport
 from scepkit.core.algorithms import Cipher, KeyTransport
 from scepkit.core.certificates import CertificateView, PrivateKey
 from scepkit.errors import AlgorithmError, DecodeError, DecryptError
-from scepkit.values import field, frozen
+from scepkit.values import field, frozen, kept
 
 _WHAT = "pkcsPKIEnvelope (EnvelopedData)"
 
@@ -61,6 +61,18 @@ class Envelope:
     iv: bytes = field(repr=False)
     ciphertext: bytes = field(repr=False)
     recipients: tuple[bytes, ...] = field(repr=False)
+
+    @kept
+    def keys(self) -> tuple[tuple[bytes, bytes, bytes] | DecodeError, ...]:
+        """Those with RSA keys, as `key_transport.read_recipient` gives them or what it raises."""
+        return tuple([_key(info) for info in self.recipients if info[0] == _KEY_TRANSPORT])
+
+
+def _key(info: bytes) -> tuple[bytes, bytes, bytes] | DecodeError:
+    try:
+        return key_transport.read_recipient(info)
+    except DecodeError as fault:
+        return fault
 
 
 @frozen
@@ -143,14 +155,12 @@ def _parts(content_info: bytes) -> tuple[tuple[bytes, ...], str, bytes, bytes | 
 
 def is_addressed_to(envelope: Envelope, certificate: CertificateView) -> bool:
     """Whether a RecipientInfo names this certificate; malformed ones name nobody."""
-    for info in envelope.recipients:
-        if info[0] == _KEY_TRANSPORT:
-            try:
-                rid, _, _ = key_transport.read_recipient(info)
-                if certificate.is_named_by(rid):
-                    return True
-            except DecodeError:
-                continue
+    for one in envelope.keys:
+        try:
+            if not isinstance(one, DecodeError) and certificate.is_named_by(one[0]):
+                return True
+        except DecodeError:
+            continue
     return False
 
 
@@ -258,19 +268,19 @@ def _unwrap_by_key(envelope: Envelope, ours: DecryptionKey) -> tuple[bytes, KeyT
 
 def _wrapped_key(envelope: Envelope, certificate: CertificateView) -> tuple[bytes, bytes]:
     """How the content key is encrypted to a certificate, and the key: what `decrypt` would use."""
-    infos = [
-        key_transport.read_recipient(info)
-        for info in envelope.recipients
-        if info[0] == _KEY_TRANSPORT
-    ]
-    if not infos:
+    if not envelope.keys:
         raise DecryptError(
             f"the message is encrypted for {_recipients_text(envelope)}, expected an RSA key"
         )
-    for rid, algorithm, encrypted_key in infos:
+    keys = []
+    for one in envelope.keys:
+        if isinstance(one, DecodeError):
+            raise one
+        keys.append(one)
+    for rid, algorithm, encrypted_key in keys:
         if certificate.is_named_by(rid):
             return algorithm, encrypted_key
-    return infos[0][1:]
+    return keys[0][1:]
 
 
 def _unwrap_by_password(envelope: Envelope, with_: Password) -> bytes:

@@ -16,15 +16,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scepkit.core import algorithms, asn1
 from scepkit.core.algorithms import Digest
-from scepkit.core.certificates import load_public_key
 from scepkit.errors import AlgorithmError, InputError, SignatureError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
     from scepkit.core.certificates import PrivateKey
 
 VERSION_1 = b"\x02\x01\x00"
+_PKCS1V15 = padding.PKCS1v15()
 _EMPTY_NAME = b"0\x00"
 
 # `algorithms.RSA_SIGNATURES` the other way round, with one OID per digest.
@@ -79,7 +80,7 @@ def signature_algorithm(key: PrivateKey, digest: Digest) -> bytes:
 def _signature(content: bytes, key: PrivateKey, digest: Digest) -> bytes:
     match key:
         case rsa.RSAPrivateKey():
-            return key.sign(content, padding.PKCS1v15(), digest.hash())
+            return key.sign(content, _PKCS1V15, digest.hash())
         case ec.EllipticCurvePrivateKey():
             return key.sign(content, ec.ECDSA(digest.hash()))
         case _:
@@ -87,13 +88,19 @@ def _signature(content: bytes, key: PrivateKey, digest: Digest) -> bytes:
 
 
 def check_signature(
-    content: bytes, algorithm_der: bytes, signature: bytes, *, spki: bytes, what: str
+    content: bytes,
+    algorithm_der: bytes,
+    signature: bytes,
+    *,
+    key: PublicKeyTypes,
+    spki: bytes,
+    what: str,
 ) -> None:
-    """Return if `signature` is one over `content` by the key in `spki`, else raise.
+    """Return if `signature` is one over `content` by `key`, else raise.
 
     :param algorithm_der: AlgorithmIdentifier of the signature: RSA (PKCS#1 v1.5 and PSS), ECDSA,
         Ed25519.
-    :param spki: SubjectPublicKeyInfo.
+    :param spki: the key as SubjectPublicKeyInfo (DER).
     :param what: what is signed, for the messages.
     :raises SignatureError: the signature is not by that key, or not over that content.
     :raises AlgorithmError: MD5, or an algorithm or key that is not supported.
@@ -107,7 +114,7 @@ def check_signature(
             algorithm=digest.value if digest else oid,
         )
     try:
-        _verify(content, algorithm_der, oid, signature, spki)
+        _verify(content, algorithm_der, oid, signature, key, spki)
     except (InvalidSignature, ValueError) as exc:
         raise SignatureError(f"the {what} is not signed with the key in it") from exc
     except UnsupportedAlgorithm as exc:
@@ -116,20 +123,27 @@ def check_signature(
         ) from exc
 
 
-def _verify(content: bytes, algorithm_der: bytes, oid: str, signature: bytes, spki: bytes) -> None:
+def _verify(
+    content: bytes,
+    algorithm_der: bytes,
+    oid: str,
+    signature: bytes,
+    key: PublicKeyTypes,
+    spki: bytes,
+) -> None:
     digest = algorithms.RSA_SIGNATURES.get(oid) or algorithms.ECDSA_SIGNATURES.get(oid)
-    match load_public_key(spki):
-        case rsa.RSAPublicKey() as key if digest and oid in algorithms.RSA_SIGNATURES:
-            key.verify(signature, content, padding.PKCS1v15(), digest.hash())
-        case rsa.RSAPublicKey() as key if oid == algorithms.OID_RSA_PSS:
+    match key:
+        case rsa.RSAPublicKey() if digest and oid in algorithms.RSA_SIGNATURES:
+            key.verify(signature, content, _PKCS1V15, digest.hash())
+        case rsa.RSAPublicKey() if oid == algorithms.OID_RSA_PSS:
             loaded = plain_request(spki, algorithm=algorithm_der)
             # What else they may be belongs to other algorithms.
             pss = cast("padding.PSS", loaded.signature_algorithm_parameters)
             hash_ = cast("hashes.HashAlgorithm", loaded.signature_hash_algorithm)
             key.verify(signature, content, pss, hash_)
-        case ec.EllipticCurvePublicKey() as key if digest and oid in algorithms.ECDSA_SIGNATURES:
+        case ec.EllipticCurvePublicKey() if digest and oid in algorithms.ECDSA_SIGNATURES:
             key.verify(signature, content, ec.ECDSA(digest.hash()))
-        case ed25519.Ed25519PublicKey() as key if oid == algorithms.OID_ED25519:
+        case ed25519.Ed25519PublicKey() if oid == algorithms.OID_ED25519:
             key.verify(signature, content)
         case _:
             raise InvalidSignature  # an algorithm of another kind of key

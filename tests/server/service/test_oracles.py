@@ -17,11 +17,13 @@ import pytest
 
 from scepkit.core import messages
 from scepkit.core.algorithms import KeyTransport
+from scepkit.core.certificates import view_of
 from scepkit.core.csr import read_csr
 from scepkit.core.messages import Protection
 from scepkit.errors import AlgorithmError, FailInfo
 from scepkit.server import opening
 from scepkit.store import Store
+from tests import pki
 from tests.server.service.odd_requests import sent
 from tests.server.service.oracles import Sample, causes, sample
 from tests.server.service.world import World, audited, count, refusal_of
@@ -86,7 +88,7 @@ def test_t72_work_that_a_cause_costs_more_is_found() -> None:
 def test_t73_content_that_is_no_request_makes_a_decoy_fail_too(content: bytes) -> None:
     with pytest.raises(AlgorithmError):
         read_csr(opening._decoy_without_key())
-    csr, fault = opening._parsed(content)
+    csr, fault = opening._parsed(content, view_of(pki.root().certificate))
     assert csr is None
     assert fault.startswith("the request is bad: ")
 
