@@ -26,6 +26,7 @@ from scepkit.core.csr import (
     read_csr,
     renewal_csr,
     self_signed_certificate,
+    unread_csr,
 )
 from scepkit.core.messages import MessageType, decode_data
 from scepkit.core.names import parse_subject
@@ -329,13 +330,31 @@ def test_ber_is_read(seed: int) -> None:
     assert read.subject == parse_subject("CN=x,O=y")
 
 
-def test_of_ber_that_was_encrypted_250_elements_are_looked_at() -> None:
+def test_of_ber_that_was_encrypted_120_elements_are_looked_at() -> None:
     """Reading more would take milliseconds, and tell a server's good padding from bad (A2)."""
     for message_type in (None, MessageType.CERT_POLL, MessageType.GET_CERT, MessageType.GET_CRL):
-        for elements, text in ((249, "this is not a "), (250, "too many elements")):
+        for elements, text in ((119, "this is not a "), (120, "too many elements")):
             content = b"\x30\x80" + b"\x05\x00" * elements + b"\x00\x00"
             with pytest.raises(DecodeError, match=text):
                 decode_data(message_type, content) if message_type else read_csr(content)
+
+
+def test_of_attributes_64_are_looked_at() -> None:
+    one = asn1.element(0x30, asn1.oid_der("1.2.3"), asn1.element(0x31))
+    assert len(unread_csr(request(*[one] * 64)).attributes) == 64
+    with pytest.raises(DecodeError, match="more than 64 elements"):
+        read_csr(request(*[one] * 65))
+
+
+def test_a_request_is_verified_before_its_attributes_are_read() -> None:
+    malformed = asn1.element(0x30, asn1.oid_der(ID_CHALLENGE_PASSWORD), asn1.element(0x04))
+    data = request(malformed)
+    unread = unread_csr(data)
+    unread.check_signature(EC.public_key())
+    with pytest.raises(DecodeError):
+        unread.read(EC.public_key())
+    with pytest.raises(SignatureError):
+        unread.check_signature(pki.ec_key("ec256-b").public_key())
 
 
 def test_an_underscore_in_a_printable_string_is_read() -> None:

@@ -179,7 +179,7 @@ ISSUER_AND_SUBJECT = (
 #: Of BER that was encrypted: a request has some 60.  A server tries to read what it has decrypted,
 #: and the time that takes must not tell that the padding was good (A2): tens of thousands of tiny
 #: elements would take milliseconds, random bytes take microseconds.
-MAX_ENCRYPTED_ELEMENTS = 250
+MAX_ENCRYPTED_ELEMENTS = 120
 
 #: Identifier octets that are whole: neither a mark of BER nor the first of a high tag number.
 _TAGS = frozenset(octet for octet in range(1, 0x100) if octet & 0x1F != 0x1F)
@@ -514,13 +514,12 @@ def integer(value: int) -> bytes:
 
 def signing_time(moment: datetime) -> bytes:
     """A Time (RFC 5652 section 11.3): UTCTime until 2049, then GeneralizedTime."""
-    moment = moment.astimezone(UTC)
+    at = moment.astimezone(UTC)
     # Not by strftime: it takes three times as long, and writes years before 1000 as it likes.
-    date, clock = (moment.month, moment.day), (moment.hour, moment.minute, moment.second)
-    rest = b"%02d%02d%02d%02d%02dZ" % (*date, *clock)
-    if 1950 <= moment.year < 2050:
-        return element(0x17, b"%02d" % (moment.year % 100), rest)
-    return element(0x18, b"%04d" % moment.year, rest)
+    rest = (at.month, at.day, at.hour, at.minute, at.second)
+    if 1950 <= at.year < 2050:
+        return b"\x17\x0d%02d%02d%02d%02d%02d%02dZ" % (at.year % 100, *rest)
+    return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % (at.year, *rest)
 
 
 def issuer_and_serial(issuer: bytes, serial: int) -> bytes:
@@ -552,6 +551,15 @@ def _arc(number: int) -> bytes:
 def algorithm(dotted: str, parameters: bytes = b"") -> bytes:
     """An AlgorithmIdentifier (kept: give it fixed parameters only)."""
     return element(SEQUENCE, oid_der(dotted), parameters)
+
+
+def attribute(oid: str, value: bytes) -> bytes:
+    """An Attribute (`ATTRIBUTE`) with one value, which is encoded."""
+    name, size = oid_der(oid), len(value)
+    whole = len(name) + 2 + size
+    if whole < 0x80:
+        return b"0%c%b1%c%b" % (whole, name, size, value)
+    return element(SEQUENCE, name, element(SET, value))
 
 
 def content_info(content_type: str, content: bytes) -> bytes:

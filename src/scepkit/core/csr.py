@@ -39,8 +39,6 @@ from scepkit.values import field, frozen, kept
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
-    from scepkit.core.certificates import CertificateView
-
 #: An extension as `cryptography` holds it, or its value and whether it is critical.
 RequestedExtension: TypeAlias = (
     "x509.Extension[x509.ExtensionType] | tuple[x509.ExtensionType, bool]"
@@ -93,9 +91,9 @@ def build_csr(
     wanted += [_pair(extension) for extension in extensions]
     attributes = []
     if challenge is not None:
-        attributes.append(_attribute(ID_CHALLENGE_PASSWORD, _challenge_der(challenge)))
+        attributes.append(asn1.attribute(ID_CHALLENGE_PASSWORD, _challenge_der(challenge)))
     if wanted:
-        attributes.append(_attribute(ID_EXTENSION_REQUEST, _extensions_der(wanted)))
+        attributes.append(asn1.attribute(ID_EXTENSION_REQUEST, _extensions_der(wanted)))
     try:
         info = asn1.element(
             0x30,
@@ -166,10 +164,6 @@ def _challenge_der(challenge: str) -> bytes:
     except UnicodeEncodeError:
         # Not chained: that exception holds the password.
         raise InputError("the challenge password is not valid Unicode") from None
-
-
-def _attribute(oid: str, value: bytes) -> bytes:
-    return asn1.element(0x30, asn1.oid_der(oid), asn1.element(0x31, value))
 
 
 def renewal_csr(
@@ -263,50 +257,100 @@ class ParsedCsr:
         )
 
 
-def read_csr(data: bytes, *, signer: CertificateView | None = None) -> ParsedCsr:
+@frozen(eq=False)
+class UnreadCsr:
+    """A certification request before anything is read of it but what verifies it (`unread_csr`).
+
+    Attributes:
+        der, request_info_der, subject_der, spki_der, signature_algorithm_der, signature: as of a
+            `ParsedCsr`.
+        attributes: each as it was sent.
+    """
+
+    der: bytes = field(repr=False)
+    request_info_der: bytes = field(repr=False)
+    subject_der: bytes = field(repr=False)
+    spki_der: bytes = field(repr=False)
+    signature_algorithm_der: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+    attributes: list[bytes] = field(repr=False)
+
+    def check_signature(self, key: PublicKeyTypes) -> None:
+        """As `ParsedCsr.check_signature`.
+
+        :param key: the one in the request, loaded.
+        """
+        check_signature(
+            self.request_info_der,
+            self.signature_algorithm_der,
+            self.signature,
+            key=key,
+            spki=self.spki_der,
+            what="certification request",
+        )
+
+    def read(self, key: PublicKeyTypes) -> ParsedCsr:
+        """Read the attributes.
+
+        :param key: the one in the request, loaded.
+        :raises DecodeError: one of them is malformed or there twice.
+        """
+        challenge, extensions = _known_attributes(self.attributes)
+        return ParsedCsr(
+            der=self.der,
+            request_info_der=self.request_info_der,
+            subject_der=self.subject_der,
+            spki_der=self.spki_der,
+            public_key=key,
+            challenge=None if challenge is None else text_value(challenge, "challengePassword"),
+            extensions=None if extensions is None else _extensions(extensions, self.spki_der),
+            signature_algorithm_der=self.signature_algorithm_der,
+            signature=self.signature,
+        )
+
+
+def read_csr(data: bytes) -> ParsedCsr:
     """Read a certification request: DER, BER, or PEM.
 
     What is tolerated beyond RFC 2986: any string type in challengePassword (Q19), characters that a
     string type does not allow, absent attributes, unsorted sets, any version, Microsoft's OID for
-    requested extensions.  BER may have up to 250 elements.  The signature is not checked: see
-    `ParsedCsr.check_signature`.
+    requested extensions.  BER may have up to 120 elements, and a request up to 64 attributes.  The
+    signature is not checked: see `ParsedCsr.check_signature`.
 
-    :param signer: who signed the message that it came in, mostly with the same key, which then need
-        not be loaded and prepared again.
     :raises DecodeError: it is not a certification request, or an attribute in it is malformed or
         there twice.
     :raises AlgorithmError: the public key is malformed or of a kind that is not supported.
+    """
+    unread = unread_csr(data)
+    return unread.read(load_public_key(unread.spki_der))
+
+
+def unread_csr(data: bytes) -> UnreadCsr:
+    """Take a certification request apart, as far as its signature can be checked.
+
+    For a server: reading thousands of names takes milliseconds, which would tell that what it has
+    decrypted made sense (A2), so it asks first whose key has signed them.
+
+    :param data: as of `read_csr`.
+    :raises DecodeError: it is not a certification request.
     """
     der, info, algorithm, signature, subject, spki, attributes = asn1.read_with(
         _request_parts, _der_of(data), _REQUEST, max_elements=asn1.MAX_ENCRYPTED_ELEMENTS
     )
     if signature[:1] != b"\x00":
         raise DecodeError(f"the signature of the {_REQUEST} is not whole bytes")
-    challenge, extensions = _known_attributes(attributes)
-    return ParsedCsr(
-        der=der,
-        request_info_der=info,
-        subject_der=subject,
-        spki_der=spki,
-        public_key=_key_of(spki, signer),
-        challenge=None if challenge is None else text_value(challenge, "challengePassword"),
-        extensions=None if extensions is None else _extensions(extensions, spki),
-        signature_algorithm_der=algorithm,
-        signature=signature[1:],
-    )
+    return UnreadCsr(der, info, subject, spki, algorithm, signature[1:], attributes)
 
 
-def _key_of(spki: bytes, signer: CertificateView | None) -> PublicKeyTypes:
-    if signer is not None and signer.spki == spki:
-        return signer.public_key()
-    return load_public_key(spki)
+#: A request has two or three.
+_MAX_ATTRIBUTES = 64
 
 
 def _request_parts(der: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, list[bytes]]:
     """The request itself, then what is in it, with its attributes one by one."""
     info, algorithm, signature = asn1.fields(der, asn1.CERTIFICATION_REQUEST)
     _, subject, spki, attributes = asn1.fields(info, asn1.CERTIFICATION_REQUEST_INFO)
-    separate = asn1.split(attributes) if attributes else []
+    separate = asn1.split(attributes, limit=_MAX_ATTRIBUTES) if attributes else []
     return der, info, algorithm, asn1.content_of(signature), subject, spki, separate
 
 
@@ -359,7 +403,7 @@ _KNOWN_ATTRIBUTES = {
 
 def _extensions(value: bytes, spki: bytes) -> x509.Extensions:
     try:
-        return plain_request(spki, attribute=_attribute(ID_EXTENSION_REQUEST, value)).extensions
+        return plain_request(spki, attribute=asn1.attribute(ID_EXTENSION_REQUEST, value)).extensions
     except (
         ValueError,
         TypeError,

@@ -19,7 +19,7 @@ from scepkit.core.certificates import CertificateView, load_certificate
 from scepkit.core.csr import ParsedCsr
 from scepkit.errors import DecodeError, InputError
 from scepkit.server.naming import new_names, parts_of
-from scepkit.server.roles import Authority, Generation
+from scepkit.server.roles import Authority, Generation, issued_by
 from scepkit.server.verdicts import Deny, EnrolRequest, Renews
 from scepkit.store import certificates
 from scepkit.store.driver import Tx
@@ -60,6 +60,18 @@ def generations_named(
         for authority in authorities.values()
         for generation in authority.named(signer.issuer)
     )
+
+
+def is_of_ours(authorities: Mapping[str, Authority], signer: CertificateView) -> bool:
+    """Whether one of our CAs has signed a certificate; whether it is good is another question."""
+    candidates = generations_named(authorities, signer)
+    if not candidates:
+        return False
+    try:
+        certificate = load_certificate(signer.der)
+    except DecodeError:
+        return False
+    return any(issued_by(certificate, generation) for generation in candidates)
 
 
 def find_renewed(

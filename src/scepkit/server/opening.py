@@ -5,8 +5,13 @@ A3): whether a padding was good, whether what came out was a request.  The rules
 
 * Which keys are tried is decided by what anybody can see, and each of them is tried to the end.
 * Every failure that depends on the plaintext or on a key is the same `Unreadable`, after the same
-  work: what could not be decrypted is replaced by random bytes and read like the rest, and in place
-  of a request that there was not, a decoy is read and its signature verified.
+  work: what could not be decrypted is replaced by a few bytes and read like the rest, and in place
+  of a request that there was not, a decoy is taken apart and its signature verified.
+* Whose request it is comes before anything in it is read or verified, as that takes whatever time
+  its sender likes: for thousands of names, or an RSA key with a huge exponent.  Who sends somebody
+  else's ciphertext chooses every other block of its plaintext at most, so he can put no key of his
+  own into it.  So a request for another key than the signer's is like one that cannot be read,
+  unless the signer has a certificate of ours; then it is for a key that is verified quickly.
 * What is read is one ASN.1 element with nothing behind it, no PEM: what may follow PEM is anything,
   so whoever has caught a request in it could append blocks and ask for their padding.
 * Good data of another messageType are unreadable as well: in CBC whoever chooses the IV chooses the
@@ -24,16 +29,17 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.core import asn1, envelope
 from scepkit.core.algorithms import Cipher
-from scepkit.core.certificates import CertificateView
-from scepkit.core.csr import ParsedCsr, read_csr
+from scepkit.core.certificates import CertificateView, load_public_key, public_key_der
+from scepkit.core.csr import ParsedCsr, UnreadCsr, read_csr, unread_csr
 from scepkit.core.envelope import Decrypted, Envelope, Password
 from scepkit.core.messages import (
     MessageData,
@@ -44,8 +50,18 @@ from scepkit.core.messages import (
     Request,
     decode_data,
 )
-from scepkit.errors import AlgorithmError, DecodeError, DecryptError, ProtocolError, ScepError
+from scepkit.errors import (
+    AlgorithmError,
+    DecodeError,
+    DecryptError,
+    ProtocolError,
+    ScepError,
+    SignatureError,
+)
 from scepkit.server.roles import Opener
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 #: How much PBKDF2 one request may cost us, over all passwords that are tried (A13, T77).
 MAX_ITERATIONS = 1_000_000
@@ -53,6 +69,13 @@ MAX_ITERATIONS = 1_000_000
 MAX_PASSWORDS = 8
 
 _SEQUENCE = b"\x30"
+#: What is read in place of what could not be decrypted.
+_NOTHING = bytes(64)
+#: The new keys of renewals: each is verified within 0.6 ms.
+_LONGEST_RSA, _LARGEST_EXPONENT = 4096, 1 << 32
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+#: Octets of a key which no two keys share, and which nobody can put into another's ciphertext.
+_ENOUGH = 24
 _ENROLS = (MessageType.PKCS_REQ, MessageType.RENEWAL_REQ)
 
 
@@ -116,12 +139,14 @@ def open_request(
     passwords: Callable[[], Sequence[str]],
     *,
     ciphers: Container[Cipher],
+    renews: bool = False,
 ) -> Opened | Unreadable:
     """Decrypt and read a request of a known messageType.
 
     :param openers: the RSA keys, the newest first.
     :param passwords: gives what it may be encrypted with; asked when it is encrypted by password.
     :param ciphers: what it may be encrypted with; single DES only if it is listed.
+    :param renews: the signer has a certificate of ours, and may ask for another key than his own.
     :raises AlgorithmError: the envelope uses an algorithm that is refused or unknown.
     """
     assert request.message_type is not None  # noqa: S101 - the caller looked
@@ -130,11 +155,11 @@ def open_request(
     found: _Reading | None = None
     for opener, secret in attempts:
         decrypted = _decrypt(envelope_, opener, secret)
-        reading = _read(request, decrypted, opener, secret)
+        reading = _read(request, decrypted, opener, secret, renews=renews)
         if found is None or (found.fault and not reading.fault):
             found = reading
     if found is None:
-        _read(request, None, None, None)  # the same work as for what was tried
+        _read(request, None, None, None, renews=renews)  # the same work as for what was tried
         found = _Reading(fault=fault)
     if found.fault or found.data is None:
         return Unreadable(found.fault, sealed)
@@ -190,14 +215,15 @@ def _envelope(
     return sealed, [(None, secret) for secret in tried], ""
 
 
-def _decrypt(sealed: Envelope | None, opener: Opener | None, secret: str | None) -> Decrypted:
+def _decrypt(
+    sealed: Envelope | None, opener: Opener | None, secret: str | None
+) -> Decrypted | None:
     assert sealed is not None  # noqa: S101 - there are attempts on envelopes only
     key = opener.key if opener else Password((secret or "").encode("utf-8", "surrogatepass"))
     try:
         return envelope.decrypt(sealed, key)
     except (DecryptError, DecodeError):
-        # As long as what would have come out, and as random.
-        return Decrypted(secrets.token_bytes(len(sealed.ciphertext)), sealed.cipher, None)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,15 +240,16 @@ def _read(
     decrypted: Decrypted | None,
     opener: Opener | None,
     secret: str | None,
+    *,
+    renews: bool,
 ) -> _Reading:
     message_type = request.message_type
     assert message_type is not None  # noqa: S101 - the caller looked
-    content = decrypted.content if decrypted else secrets.token_bytes(64)
+    content = decrypted.content if decrypted else _NOTHING
     if message_type in _ENROLS:
-        csr, fault = _parsed(content, request.signer)
-        if fault := fault or _signature_fault(csr):
+        csr, fault = _parsed(content, request.signer, renews=renews)
+        if csr is None:
             return _Reading(fault=fault)
-        assert csr is not None  # noqa: S101 - or there were a fault
         kind = PkcsReq if message_type is MessageType.PKCS_REQ else RenewalReq
         return _Reading(kind(csr.der), csr, opener, secret)
     try:
@@ -231,35 +258,60 @@ def _read(
         return _Reading(fault=f"{error}")
 
 
-def _parsed(content: bytes, signer: CertificateView) -> tuple[ParsedCsr | None, str]:
-    """A request; or, after reading a decoy in its place and verifying that, the fault.
-
-    Only a request for the very key that signed the message is read faster than the decoy: nobody
-    but its owner can send that, so the time tells nobody else anything.
-    """
+def _parsed(
+    content: bytes, signer: CertificateView, *, renews: bool
+) -> tuple[ParsedCsr | None, str]:
+    """A request whose signature is good; or the fault, after the same work whatever it is."""
+    verified = False
     try:
         if content[:1] != _SEQUENCE:
             raise DecodeError("it is no SEQUENCE", offset=0)
-        return read_csr(content, signer=signer), ""
+        unread = unread_csr(content)
+        key = _own_key(signer, unread) or _other_key(unread, renews=renews)
+        verified = True
+        unread.check_signature(key)
+        return unread.read(key), ""
     except ScepError as error:
         _fail_late()
-        read_csr(_decoy()).check_signature()
+        if not verified:
+            read_csr(_decoy()).check_signature()
         return None, f"the request is bad: {error}"
 
 
-def _signature_fault(csr: ParsedCsr | None) -> str:
-    """What is wrong with a request's own signature, or ""; a fault costs failed readings more.
+def _own_key(signer: CertificateView, unread: UnreadCsr) -> PublicKeyTypes | None:
+    """The signer's key, if the request is for that, whatever its encoding."""
+    mine, other = signer.spki, unread.spki_der
+    if mine == other:
+        return signer.public_key()
+    # RSA without NULL, compressed points.  No other key is loaded for that: some take longer.
+    if other[-_ENOUGH:] not in mine and mine[-_ENOUGH:] not in other:
+        return None
+    key = load_public_key(other)
+    return key if public_key_der(key) == public_key_der(signer.public_key()) else None
 
-    So a request that does not sign itself takes as long as content that is no request.
+
+def _other_key(unread: UnreadCsr, *, renews: bool) -> PublicKeyTypes:
+    """The key of a request that another one has signed.
+
+    :raises SignatureError: that was a stranger's (G1).
+    :raises AlgorithmError: verifying would take so long that it shows.
     """
-    if csr is None:
-        return ""
-    try:
-        csr.check_signature()
-    except ScepError as error:
-        _fail_late()
-        return f"the request is bad: {error}"
-    return ""
+    if not renews:
+        raise SignatureError("the signer's key is not the key of the request (G1)")
+    key = load_public_key(unread.spki_der)
+    match key:
+        case rsa.RSAPublicKey():
+            quick = key.key_size <= _LONGEST_RSA and key.public_numbers().e < _LARGEST_EXPONENT
+        case ec.EllipticCurvePublicKey():
+            quick = isinstance(key.curve, _CURVES)
+        case _:
+            quick = True
+    if not quick:
+        raise AlgorithmError(
+            "a renewal's new key is RSA of 4096 bits at most, or on a curve of NIST",
+            algorithm="public key",
+        )
+    return key
 
 
 def _fail_late() -> None:

@@ -27,10 +27,12 @@ from scepkit.core.messages import (
 )
 from scepkit.errors import AlgorithmError, FailInfo, ProtocolError
 from scepkit.server import auditing, offers, opening, passwords
+from scepkit.server.auth_renewal import is_of_ours
 from scepkit.server.case import Answer, Case, Desk, Refusal, milliseconds_of
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.deployment import Deployment
 from scepkit.server.enrolling import QueueFull, enrol
+from scepkit.server.gate import renews_by
 from scepkit.server.opening import Opened, Sealed, Unreadable, look_at, open_request
 from scepkit.server.polling import poll
 from scepkit.server.queries import query
@@ -214,7 +216,12 @@ class ScepService:
             if request.message_type is MessageType.CERT_POLL:
                 return look_at(request, openers, ciphers=profile.ciphers)
             return open_request(
-                request, openers, lambda: passwords.candidates(case), ciphers=profile.ciphers
+                request,
+                openers,
+                lambda: passwords.candidates(case),
+                ciphers=profile.ciphers,
+                renews=renews_by(request.message_type, profile.auth)
+                and is_of_ours(self.deployment.authorities, request.signer),
             )
 
 

@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import shuffle
 from statistics import quantiles
@@ -112,7 +112,11 @@ def _readable(device: Device, kind: str, csr: bytes) -> dict[str, bytes]:
         return w.seq(w.octets(bytes(filler)))
 
     if kind in {"PKCSReq", "RenewalReq"}:
-        return {"a request with a broken signature": bytes(broken)}
+        other = replace(device, key_name="rsa2048-b").csr("a-challenge-that-nobody-may-learn")
+        return {
+            "a request with a broken signature": bytes(broken),
+            "a request for another key": other,
+        }
     if kind in {"GetCert", "GetCRL"}:
         number, issuer = w.integer(1 << 100), device.world.issuer
         return {

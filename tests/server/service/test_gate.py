@@ -19,7 +19,7 @@ from scepkit.errors import FailInfo
 from scepkit.server.auth_challenge import ChallengePolicy
 from scepkit.server.auth_program import Program
 from scepkit.server.auth_static import static_secret
-from scepkit.server.gate import NOT_AUTHORISED, NOT_ITS_KEY, WRONG_CHALLENGE, Authorisers
+from scepkit.server.gate import NOT_AUTHORISED, WRONG_CHALLENGE, Authorisers
 from scepkit.server.webhook import Webhook
 from scepkit.store import Store
 from tests.server.service.hooks import KEY, receiving
@@ -353,5 +353,6 @@ def test_a_request_signed_by_another_key_is_refused(lite: Store, auth: Authorise
     world = World.made(lite, auth)
     victim, thief = world.device(), world.device("router1", "rsa3072")
     message = thief.enrol(csr=victim.csr("for everybody"))
-    assert refusal_of(world.ask(message)) == (BAD_REQUEST, NOT_ITS_KEY)
+    assert refusal_of(world.ask(message)) == (FailInfo.BAD_MESSAGE_CHECK, "")
+    assert "(G1)" in audited(lite)[-1][1]["reason"]
     assert count(lite, "operation") == 0
