@@ -401,3 +401,10 @@ def test_more_elements_than_any_message_has_are_refused_before_they_take_memory(
     with pytest.raises(DecodeError, match="more than 1000 elements"):
         asn1.split(many)
     assert len(asn1.split(many, limit=asn1.MAX_ELEMENTS + 1)) == asn1.MAX_ELEMENTS + 1
+
+
+@pytest.mark.parametrize("size", [0, 1, 0x60, 0x6E, 0x6F, 0x70, 0x7D, 0x80, 0x200])
+def test_an_attribute_is_read_back(size: int) -> None:
+    value = asn1.element(asn1.OCTET_STRING, b"v" * size)
+    encoded = asn1.attribute("1.2.840.113549.1.9.4", value)
+    assert asn1.attributes(asn1.element(asn1.SET, encoded)) == [("1.2.840.113549.1.9.4", [value])]

@@ -364,16 +364,13 @@ def sign(
     if isinstance(signer.key, ed25519.Ed25519PrivateKey):
         digest = Digest.SHA512  # RFC 8419 section 3.1
     algorithms.accept_digest(digest)
-    signed_attributes = [
-        _attribute(ID_CONTENT_TYPE, asn1.oid_der(ID_DATA)),
-        _attribute(ID_MESSAGE_DIGEST, asn1.element(asn1.OCTET_STRING, digest.of(content or b""))),
-        *(_attribute(oid, value) for oid, value in attributes),
-    ]
+    octets = asn1.element(asn1.OCTET_STRING, digest.of(content or b""))
+    signed_attributes = [asn1.attribute(oid, value) for oid, value in attributes]
+    signed_attributes += (_DATA_ATTRIBUTE, asn1.attribute(ID_MESSAGE_DIGEST, octets))
     # DER sorts a SET OF by the encoded elements, and the signature is over that order.
     signed_attributes.sort()
-    signature_algorithm, signature = _sign_with(
-        signer.key, asn1.element(asn1.SET, *signed_attributes), digest
-    )
+    to_be_signed = asn1.element(asn1.SET, *signed_attributes)
+    signature_algorithm, signature = _sign_with(signer.key, to_be_signed, digest)
     certificate = signer.certificate
     digest_algorithm = _digest_algorithm(digest)
     info = asn1.element(
@@ -381,18 +378,34 @@ def sign(
         _VERSION_1,
         certificate.issuer_and_serial,
         digest_algorithm,
-        asn1.element(0xA0, *signed_attributes),
+        _SIGNED_ATTRS + to_be_signed[1:],
         signature_algorithm,
         asn1.element(asn1.OCTET_STRING, signature),
     )
-    return _signed_data(content, (certificate.der, *signer.chain), (), info, digest_algorithm)
+    return asn1.content_info(
+        ID_SIGNED_DATA,
+        asn1.element(
+            asn1.SEQUENCE,
+            _VERSION_1,
+            asn1.element(asn1.SET, digest_algorithm),
+            _data(content),
+            asn1.element(0xA0, certificate.der, *signer.chain),
+            asn1.element(asn1.SET, info),
+        ),
+    )
+
+
+def _data(content: bytes | None) -> bytes:
+    """The encapContentInfo around what is signed."""
+    if content is None:
+        return asn1.element(asn1.SEQUENCE, asn1.oid_der(ID_DATA))
+    explicit = asn1.element(0xA0, asn1.element(asn1.OCTET_STRING, content))
+    return asn1.element(asn1.SEQUENCE, asn1.oid_der(ID_DATA), explicit)
 
 
 _VERSION_1 = b"\x02\x01\x01"
-
-
-def _attribute(oid: str, value: bytes) -> bytes:
-    return asn1.element(asn1.SEQUENCE, asn1.oid_der(oid), asn1.element(asn1.SET, value))
+_SIGNED_ATTRS = b"\xa0"
+_DATA_ATTRIBUTE = asn1.attribute(ID_CONTENT_TYPE, asn1.oid_der(ID_DATA))
 
 
 def _digest_algorithm(digest: Digest) -> bytes:
@@ -422,27 +435,18 @@ def certs_only(certificates: Sequence[bytes], crls: Sequence[bytes] = ()) -> byt
     The order given is kept, though DER would sort a SET: clients take the first certificate for
     the issued one.
     """
-    return _signed_data(None, certificates, crls)
-
-
-def _signed_data(
-    content: bytes | None,
-    certificates: Sequence[bytes],
-    crls: Sequence[bytes],
-    signer_info: bytes = b"",
-    digest_algorithm: bytes = b"",
-) -> bytes:
-    octets = b"" if content is None else asn1.element(asn1.OCTET_STRING, content)
-    e_content = asn1.element(0xA0, octets) if octets else b""
     return asn1.content_info(
         ID_SIGNED_DATA,
         asn1.element(
             asn1.SEQUENCE,
-            _VERSION_1,
-            asn1.element(asn1.SET, digest_algorithm),
-            asn1.element(asn1.SEQUENCE, asn1.oid_der(ID_DATA), e_content),
+            _NOTHING_SIGNED,
             asn1.element(0xA0, *certificates) if certificates else b"",
             asn1.element(0xA1, *crls) if crls else b"",
-            asn1.element(asn1.SET, signer_info),
+            _EMPTY_SET,
         ),
     )
+
+
+_EMPTY_SET = asn1.element(asn1.SET)
+# Version, no digest algorithms, no content.
+_NOTHING_SIGNED = _VERSION_1 + _EMPTY_SET + asn1.element(asn1.SEQUENCE, asn1.oid_der(ID_DATA))

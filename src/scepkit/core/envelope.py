@@ -320,8 +320,8 @@ def encrypt(
         raise AlgorithmError(
             "single DES is never encrypted with (RFC 8894 section 2.9)", algorithm=cipher.value
         )
-    key = secrets.token_bytes(cipher.key_bytes)
-    iv = secrets.token_bytes(cipher.block_bytes)
+    fresh = secrets.token_bytes(cipher.key_bytes + cipher.block_bytes)
+    key, iv = fresh[: cipher.key_bytes], fresh[cipher.key_bytes :]
     ciphertext = cbc.encrypt(cipher, key, iv, cbc.pad(content, cipher.block_bytes))
     if isinstance(to, Password):
         from scepkit.core import password

@@ -49,8 +49,7 @@ def kept_csr(csr: ParsedCsr, sealed: str | None) -> bytes:
     kept = [one for one in asn1.split(attributes) if not _is_challenge(one)] if attributes else []
     if sealed is not None:
         value = asn1.element(0x0C, (_SEALED + sealed).encode("ascii"))
-        oid = asn1.oid_der(ID_CHALLENGE_PASSWORD)
-        kept.append(asn1.element(0x30, oid, asn1.element(0x31, value)))
+        kept.append(asn1.attribute(ID_CHALLENGE_PASSWORD, value))
     content = asn1.element(0x30, version, subject, spki, asn1.element(0xA0, *kept))
     signature = asn1.element(0x03, b"\x00", csr.signature)
     return asn1.element(0x30, content, csr.signature_algorithm_der, signature)
