@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from scepkit.core import asn1
 from scepkit.core.algorithms import Digest
-from scepkit.core.certificates import PrivateKey
+from scepkit.core.certificates import PrivateKey, public_key_der
 from scepkit.core.csr import (
     ID_CHALLENGE_PASSWORD,
     ID_EXTENSION_REQUEST,
@@ -667,3 +667,62 @@ def test_certificate_with_malformed_extensions_is_not_renewed() -> None:
     malformed = odd_certificates.with_extension(pki.self_signed(), twice)
     with pytest.raises(InputError, match="the certificate to renew is malformed"):
         renewal_csr(malformed.certificate, EC)
+
+
+# ------------------------------------------------------------------ the encoding of its key
+
+
+def with_key(key: bytes) -> bytes:
+    """A request for this SubjectPublicKeyInfo, wrongly signed."""
+    info = asn1.element(0x30, b"\x02\x01\x00", b"0\x00", key, asn1.element(0xA0))
+    algorithm = asn1.algorithm("1.2.840.10045.4.3.2")
+    return asn1.element(0x30, info, algorithm, asn1.element(0x03, b"\0"))
+
+
+RSA_ALGORITHM, RSA_BITS = asn1.fields(spki(RSA), asn1.SUBJECT_PUBLIC_KEY_INFO)
+MODULUS, EXPONENT = asn1.fields(asn1.content_of(RSA_BITS)[1:], (asn1.INTEGER, asn1.INTEGER))
+COMPRESSED = asn1.element(
+    0x30,
+    asn1.fields(spki(EC), asn1.SUBJECT_PUBLIC_KEY_INFO)[0],
+    asn1.element(
+        0x03,
+        b"\0",
+        pki.ec_key().public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint),
+    ),
+)
+
+
+def rsa_spki(*integers: bytes, algorithm: bytes = RSA_ALGORITHM, before: bytes = b"\0") -> bytes:
+    key = asn1.element(0x30, *integers)
+    return asn1.element(0x30, algorithm, asn1.element(0x03, before, key))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(spki(pki.key(name)) for name in ("rsa2048-a", "rsa1024", "rsa4096", "ec256-a", "ec384")),
+        rsa_spki(MODULUS, EXPONENT, algorithm=asn1.algorithm("1.2.840.113549.1.1.1")),
+        COMPRESSED,
+    ],
+)
+def test_whatever_the_encoding_of_a_key_there_is_one_to_compare(sent: bytes) -> None:
+    csr = read_csr(with_key(sent))
+    assert csr.spki_der == sent
+    assert csr.public_key_der == public_key_der(csr.public_key)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        rsa_spki(asn1.element(0x02, b"\0", asn1.content_of(MODULUS)), EXPONENT),
+        rsa_spki(asn1.element(0x02, asn1.content_of(MODULUS)[1:]), EXPONENT),
+        rsa_spki(MODULUS, asn1.element(0x02, b"\0", asn1.content_of(EXPONENT))),
+        rsa_spki(MODULUS, b"\x02\x81\x03" + asn1.content_of(EXPONENT)),
+        rsa_spki(MODULUS, EXPONENT, asn1.NULL),
+        rsa_spki(MODULUS, EXPONENT, before=b"\x01"),
+        asn1.element(0x30, RSA_ALGORITHM, RSA_BITS, asn1.NULL),
+    ],
+)
+def test_an_rsa_key_in_any_other_encoding_is_refused(sent: bytes) -> None:
+    with pytest.raises(AlgorithmError, match="public key"):
+        read_csr(with_key(sent))

@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.core import asn1
-from scepkit.core.algorithms import Digest
+from scepkit.core.algorithms import OID_RSA_ENCRYPTION, Digest
 from scepkit.core.certificates import PrivateKey, keep_view, load_public_key, public_key_der
 from scepkit.core.names import parse_eku, parse_san, parse_subject
 from scepkit.core.pem import is_pem, pem_blocks
@@ -53,6 +53,7 @@ _REQUEST = "certification request (PKCS#10)"
 _RENEWED = frozenset(
     (x509.SubjectAlternativeName.oid, x509.KeyUsage.oid, x509.ExtendedKeyUsage.oid)
 )
+_RSA_ALGORITHM = asn1.algorithm(OID_RSA_ENCRYPTION, asn1.NULL)
 _PEM_LABELS = ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST")
 
 # ------------------------------------------------------------------ building
@@ -237,6 +238,10 @@ class ParsedCsr:
     @kept
     def public_key_der(self) -> bytes:
         """The public key in the one encoding of `certificates.public_key_der`."""
+        # OpenSSL's encoder is slow.  `cryptography` loads keys from strict DER, in which an RSA key
+        # has no other encoding once its algorithm is this (a length of four octets before it).
+        if self.spki_der.startswith(_RSA_ALGORITHM, 4):
+            return self.spki_der
         return public_key_der(self.public_key)
 
     def check_signature(self) -> None:

@@ -88,7 +88,8 @@ def reservation_for(
         not_before=milliseconds(first),
         not_after=milliseconds(last),
         spki_sha256=hashlib.sha256(template.spki).digest(),
-        frozen=json.dumps({"tbs": b64encode(prepared).decode("ascii")}),
+        # What `json.dumps` writes, which takes ten times as long.
+        frozen=f'{{"tbs": "{b64encode(prepared).decode("ascii")}"}}',
     )
 
 
