@@ -6,6 +6,7 @@ certificate):
     default     one-time challenges
     get         the same, and POST is not announced
     reviewed    a person decides
+    asked       the same, and POST is not announced
     held        a person decides, about what has a one-time challenge
     modern      one-time challenges, and no single DES
     alone       one-time challenges, GetCACert sends the RA's certificate alone; none without an RA
@@ -51,6 +52,10 @@ auth = {{ challenge = {{}}, renewal = {{ window = "400d" }} }}
 
 [profile.reviewed]
 {ra}accept_single_des_requests = true
+
+[profile.asked]
+{ra}accept_single_des_requests = true
+announce_post = false
 
 [profile.held]
 {ra}accept_single_des_requests = true

@@ -24,6 +24,24 @@ REFUSED = {
 }
 
 
+def by_each_method(announcing: str, silent: str) -> pytest.MarkDecorator:
+    """Each client with each method that it has, and the profile that makes it use that.
+
+    Two of them send the same whatever is announced; `test_it_enrols` sees to that.
+
+    :param announcing: a profile that announces POST.
+    :param silent: one that does not.
+    """
+    cells = []
+    for name, client in CLIENTS.items():
+        able = client.abilities
+        cells.append(pytest.param(name, announcing, able.announced, id=f"{name}-{able.announced}"))
+        if able.unannounced != able.announced:
+            method = able.unannounced
+            cells.append(pytest.param(name, silent, method, id=f"{name}-{method}"))
+    return pytest.mark.parametrize(("client", "profile", "method"), cells, indirect=["client"])
+
+
 @pytest.fixture(params=list(CLIENTS))
 def client(request: pytest.FixtureRequest) -> ForeignClient:
     """Each of the clients that are on this machine."""
@@ -46,28 +64,31 @@ def test_it_enrols(client: ForeignClient, authority: Authority, profile: str) ->
     authority.verify(device)
 
 
-def test_it_renews(client: ForeignClient, authority: Authority) -> None:
-    device = authority.device(authority.challenge())
-    first = client.enrol(authority.endpoint(), device)
+@by_each_method("default", "get")
+def test_it_renews(client: ForeignClient, authority: Authority, profile: str, method: str) -> None:
+    device = authority.device(authority.challenge(profile))
+    first = client.enrol(authority.endpoint(profile), device)
     assert isinstance(first, Enrolled), first
-    second = client.renew(authority.endpoint(), device)
+    second = client.renew(authority.endpoint(profile), device)
     assert isinstance(second, Enrolled), second
     assert first.certificate.serial_number != second.certificate.serial_number
     assert first.certificate.subject == second.certificate.subject
     (asked,) = authority.log_of(device)
     assert client.abilities.renews_with is not None
     assert asked["messageType"] == client.abilities.renews_with.rfc_name
-    assert asked["by"] == "renewal"
+    assert (asked["by"], asked["method"]) == ("renewal", method)
     authority.verify(device)
 
 
-def test_it_polls(client: ForeignClient, authority: Authority) -> None:
+@by_each_method("reviewed", "asked")
+def test_it_polls(client: ForeignClient, authority: Authority, profile: str, method: str) -> None:
     device = authority.device()
-    endpoint = authority.endpoint("reviewed")
+    endpoint = authority.endpoint(profile)
     result = client.poll(endpoint, device, lambda: authority.decide(device))
     assert isinstance(result, Enrolled), result
     asked = authority.log_of(device)[-1]
     assert asked["messageType"] == client.abilities.polls_with.rfc_name
+    assert asked["method"] == method
     authority.verify(device)
 
 

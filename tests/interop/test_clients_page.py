@@ -9,14 +9,33 @@ import pytest
 
 from tests.docs_runner.pages import ROOT
 from tests.interop import foreign
-from tests.interop.authority import Authority, Mode
-from tests.interop.clients import Certmonger, Device, ScepClient, StrongSwan
+from tests.interop.authority import MODES, Authority, Mode
+from tests.interop.clients import CLIENTS, Certmonger, Device, ScepClient, StrongSwan
 from tests.interop.clients.certmonger import HELPER
 
 pytestmark = pytest.mark.interop
 
 PAGE = (ROOT / "docs" / "server" / "clients.md").read_text("utf-8")
 URL = "http://ca.example.test"
+
+
+def cells() -> dict[str, list[str]]:
+    """The table of what the tests do: for each client a cell for each mode."""
+    (table,) = [part for part in PAGE.split("\n\n") if part.startswith("| client | the CA's")]
+    rows = [row.strip("| ").split(" | ") for row in table.splitlines()[2:]]
+    return {name.partition(" ")[0]: found for name, *found in rows}
+
+
+def test_the_table_says_what_the_tests_do() -> None:
+    """`test_clients.py` has each client enrol, renew and poll, by each method, in each mode."""
+    found = cells()
+    assert list(found) == ["scepkit", "scepclient", "strongSwan", "certmonger"]
+    for name, in_modes in found.items():
+        able = CLIENTS[name.lower()].abilities
+        methods = ", ".join(dict.fromkeys((able.announced, able.unannounced)))
+        assert len(in_modes) == len(MODES)
+        for cell in in_modes:
+            assert cell.split("; ")[:2] == ["enrols, renews, polls", methods], name
 
 
 def commands(heading: str) -> list[str]:
