@@ -9,7 +9,6 @@ one way to a thread and back.
 from __future__ import annotations
 
 import asyncio
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -289,7 +288,7 @@ class AsyncClient(Service):
         silently: bool,
     ) -> Step | Done[T]:
         """The next step that a worker thread cannot do: each way there and back costs 0.1 ms."""
-        given_up = threading.Event()
+        given_up = False
 
         def work(transport: Transport | None) -> Step | Done[T]:
             said, lost = answer, failure
@@ -299,7 +298,7 @@ class AsyncClient(Service):
                 match step:
                     case Started() if silently:
                         pass
-                    case HttpRequest() if transport is not None and not given_up.is_set():
+                    case HttpRequest() if transport is not None and not given_up:
                         try:
                             said = transport.exchange(step)
                         except TransportError as error:
@@ -317,5 +316,5 @@ class AsyncClient(Service):
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._workers, work, None)
         except asyncio.CancelledError:
-            given_up.set()  # what has not been sent yet stays here
+            given_up = True  # what has not been sent yet stays here
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
 from contextvars import ContextVar
@@ -150,3 +151,87 @@ def test_no_more_threads_run_than_allowed_and_they_see_the_context() -> None:
 def test_no_threads_at_all_are_refused() -> None:
     with pytest.raises(InputError, match="max_threads is 0"):
         ThreadedTransport(HttpTransport(), max_threads=0)
+
+
+class Held:
+    """A transport whose exchanges wait until `go` is set."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.started = threading.Event()
+        self.exchanges = 0
+
+    def exchange(self, _: HttpRequest) -> HttpResponse:
+        self.exchanges += 1
+        self.started.set()
+        assert self.go.wait(60)
+        return HttpResponse(200, b"", datetime.now(UTC))
+
+    def close(self) -> None:
+        self.go.set()
+
+
+def test_what_waits_for_a_thread_when_the_transport_is_closed_is_cancelled() -> None:
+    async def main(held: Held) -> None:
+        transport = ThreadedTransport(held, max_threads=1)
+        first = asyncio.create_task(transport.exchange(get("http://x/")))
+        await asyncio.to_thread(held.started.wait, 60)
+        second = asyncio.create_task(transport.exchange(get("http://x/")))
+        await asyncio.sleep(0)  # it has been added
+        await transport.aclose()
+        assert (await first).status == 200
+        with pytest.raises(asyncio.CancelledError):
+            await second
+
+    held = Held()
+    asyncio.run(main(held))
+    assert held.exchanges == 1
+
+
+def test_nothing_is_exchanged_by_a_closed_transport() -> None:
+    async def main() -> None:
+        transport = ThreadedTransport(Held())
+        await transport.aclose()
+        with pytest.raises(RuntimeError, match="shutdown"):
+            await transport.exchange(get("http://x/"))
+
+    asyncio.run(main())
+
+
+def test_an_exchange_whose_event_loop_has_gone_ends_by_itself() -> None:
+    held = Held()
+    transport = ThreadedTransport(held)
+
+    async def leave() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await transport.exchange(get("http://x/"))
+
+    async def again() -> None:
+        assert (await transport.exchange(get("http://x/"))).status == 200
+        await transport.aclose()
+
+    asyncio.run(leave())
+    held.go.set()
+    asyncio.run(again())
+
+
+def test_no_thread_stays_when_there_is_no_work() -> None:
+    def threads() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if one.name.startswith("scepkit")}
+
+    async def main(held: Held) -> None:
+        transport = ThreadedTransport(held, max_threads=4)
+        held.go.set()
+        for _ in range(3):
+            await asyncio.gather(*(transport.exchange(get("http://x/")) for _ in range(8)))
+
+    before = threads()
+    held = Held()
+    asyncio.run(main(held))
+    assert held.exchanges == 24
+    deadline = time.monotonic() + 60
+    while threads() - before and time.monotonic() < deadline:
+        gc.collect()  # it was not closed
+        time.sleep(0.01)
+    assert not threads() - before
