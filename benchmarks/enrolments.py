@@ -16,14 +16,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from scepkit.store import Rollback, Store, Tx, audit, cas, certificates, challenges, claims, outbox
+from scepkit.store import Store, Tx, audit, cas, certificates, challenges, claims, outbox
 from scepkit.store.certificates import Reservation
 from scepkit.store.challenges import NewChallenge
-from scepkit.store.claims import Claim, Claimed
+from scepkit.store.claims import Claim
 
 NOW = 1_780_000_000_000
 DAY = 86_400_000
 CSR, SIGNER, DER = os.urandom(900), os.urandom(800), os.urandom(1000)
+FROZEN = '{"tbs":"' + os.urandom(560).hex() + '"}'
 
 
 def prepared(store: Store, pairs: int) -> Iterator[bytes]:
@@ -62,33 +63,30 @@ def enrol(store: Store, mac: bytes, beside: Callable[[], object] | None = None) 
         challenge_mac=mac,
     )
 
+    reservation = Reservation(
+        ca_id=1,
+        serial=serial,
+        operation_id=None,
+        profile="default",
+        subject=subject,
+        sans=claim.sans,
+        not_before=NOW,
+        not_after=NOW + 365 * DAY,
+        spki_sha256=spki,
+        frozen=FROZEN,
+    )
+
     def begin(tx: Tx) -> int:
-        claimed = claims.claim(tx, claim, NOW)
-        assert isinstance(claimed, Claimed)
-        if challenges.spend(tx, mac, "default", NOW) is None:
-            raise Rollback(0)
-        reservation = Reservation(
-            ca_id=1,
-            serial=serial,
-            operation_id=claimed.operation_id,
-            profile="default",
-            subject=subject,
-            sans=claim.sans,
-            not_before=NOW,
-            not_after=NOW + 365 * DAY,
-            spki_sha256=spki,
-            frozen='{"not_before":1780000000000,"not_after":1811536000000,"profile":"default/1"}',
-        )
-        assert certificates.reserve(tx, reservation, NOW) is not None
+        operation_id = claims.accept(tx, claim, NOW, spend=mac, reservation=reservation)
         audit.record(
             tx,
             now=NOW,
             actor="challenge",
             action="request.allow",
-            object=f"operation:{claimed.operation_id}",
+            object=f"operation:{operation_id}",
             detail={"subject": subject, "profile": "default", "transactionID": spki.hex()},
         )
-        return claimed.operation_id
+        return operation_id
 
     operation_id = store.write(begin)
     if beside is not None:

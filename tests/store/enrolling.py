@@ -5,10 +5,20 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from scepkit.store import Rollback, Store, Tx, audit, cas, certificates, challenges, claims, outbox
+from scepkit.store import (
+    Store,
+    Tx,
+    audit,
+    cas,
+    certificates,
+    challenges,
+    claims,
+    operations,
+    outbox,
+)
 from scepkit.store.certificates import Reservation
 from scepkit.store.challenges import NewChallenge
-from scepkit.store.claims import Claim, Claimed, Known, TransactionIdInUse
+from scepkit.store.claims import Claim, Claimed, Known, Overtaken, TransactionIdInUse
 from scepkit.store.rows import Ca, Operation
 
 NOW = 1_780_000_000_000
@@ -103,8 +113,6 @@ def a_challenge(store: Store, name: str = "secret", **changes: Any) -> int:
 
 
 def operation(store: Store, operation_id: int) -> Operation:
-    from scepkit.store import operations
-
     found = store.read(lambda tx: operations.find(tx, operation_id))
     assert found is not None
     return found
@@ -125,31 +133,27 @@ def first_transaction(
         op_key=digest(f"{who} {challenge}"),
     )
 
-    def begin(tx: Tx) -> Claimed | Known:
-        result = claims.claim(tx, request, now)
-        match result:
-            case Known():
-                return result
-            case TransactionIdInUse():
-                raise Rollback(None)
-        if challenges.spend(tx, digest(challenge), "routers", now) is None:
-            raise Rollback(None)
-        reservation = a_reservation(
-            ca, serial, operation_id=result.operation_id, subject=request.subject
+    reservation = a_reservation(ca, serial, subject=request.subject)
+
+    def begin(tx: Tx) -> Claimed | Overtaken:
+        operation_id = claims.accept(
+            tx, request, now, spend=digest(challenge), reservation=reservation
         )
-        if certificates.reserve(tx, reservation, now) is None:
-            raise AssertionError("serial numbers are random here")
         audit.record(
             tx,
             now=now,
             actor="challenge",
             action="request.allow",
-            object=f"operation:{result.operation_id}",
+            object=f"operation:{operation_id}",
             detail={"subject": request.subject},
         )
-        return result
+        return Claimed(operation_id, 0)
 
-    return store.write(begin)
+    result = store.write(begin)
+    if isinstance(result, Claimed):
+        return result
+    known = store.read(lambda tx: operations.by_key(tx, request.profile, request.op_key))
+    return None if known is None else Known(known)
 
 
 def second_transaction(store: Store, operation_id: int, der: bytes, now: int = NOW) -> bytes:

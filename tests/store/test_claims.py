@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from scepkit.errors import InputError
-from scepkit.store import Rollback, Store, Tx, certificates, challenges, claims, operations
-from scepkit.store.claims import Claimed, Known, TransactionIdInUse
-from scepkit.store.driver import Parameters, Row
-from scepkit.store.rows import Challenge, Operation
+from scepkit.store import Rollback, Store, certificates, challenges, claims, operations
+from scepkit.store.claims import Claimed, Known, Overtaken, SerialTaken, TransactionIdInUse
+from scepkit.store.rows import Ca, Challenge
 from tests.store.enrolling import (
     DAY,
     MINUTE,
@@ -200,32 +198,116 @@ def test_text_in_any_script_is_stored(store: Store) -> None:
     assert (found.subject, found.transaction_id) == ("CN=Zoë 東京 🜂'\"%s:now", "--;'\u2028")
 
 
-class _Interrupted:
-    """Queries between which something happens."""
+# ------------------------------------------------------------------------------------- accepting
 
-    def __init__(self, tx: Tx, happens: Callable[[], object]) -> None:
-        self._tx = tx
-        self._happens = happens
 
-    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
-        found = []
-        for sql, parameters in statements:
-            found.append(self._tx.all(sql, parameters))
-            self._happens()
-        return found
+Accepted = int | Overtaken | SerialTaken | TransactionIdInUse
+
+
+def accept(store: Store, ca: Ca, *, serial: str = "1f", epoch: int = 0, **changes: Any) -> Accepted:
+    request = a_claim(challenge_mac=digest("secret"), replay_window=None, **changes)
+    reservation = a_reservation(ca, serial)
+    return store.write(
+        lambda tx: claims.accept(
+            tx, request, NOW, epoch=epoch, spend=digest("secret"), reservation=reservation
+        )
+    )
+
+
+def uses_left(store: Store) -> int:
+    found = store.read(lambda tx: challenges.find(tx, digest("secret")))
+    assert found is not None
+    return found.uses_left
+
+
+def test_accepted_request_has_all_that_belongs_to_it(store: Store) -> None:
+    ca, challenge = a_ca(store), a_challenge(store)
+    number = accept(store, ca)
+    assert isinstance(number, int)
+    found = operation(store, number)
+    assert (found.state, found.challenge_id, found.epoch) == ("approved", challenge, 0)
+    assert uses_left(store) == 0
+    row = store.read(lambda tx: certificates.of_operation(tx, number))
+    assert row is not None
+    assert certificates.reservation_of(row) == a_reservation(ca, operation_id=number)
+    alias = store.read(
+        lambda tx: operations.by_alias(tx, "routers", "tid-router1", digest("key of router1"))
+    )
+    assert alias == found
+
+
+def test_accepted_request_needs_neither_challenge_nor_certificate(store: Store) -> None:
+    number = store.write(lambda tx: claims.accept(tx, a_claim(state="pending"), NOW))
+    assert operation(store, number).state == "pending"
+
+
+def test_request_that_was_accepted_before_uses_nothing_up(store: Store) -> None:
+    ca, _ = a_ca(store), a_challenge(store, uses=2)
+    number = accept(store, ca)
+    assert accept(store, ca, serial="2e") == Overtaken()
+    assert uses_left(store) == 1
+    assert store.read(lambda tx: certificates.by_serial(tx, ca.id, "2e")) is None
+    before = store.read(lambda tx: claims.before(tx, "routers", a_claim().op_key, digest("secret")))
+    assert before == (operation(store, cast("int", number)), challenge_of(store))
+
+
+def challenge_of(store: Store) -> Challenge | None:
+    return store.read(lambda tx: challenges.find(tx, digest("secret")))
+
+
+def test_request_with_a_used_challenge_is_not_accepted(store: Store) -> None:
+    ca, _ = a_ca(store), a_challenge(store)
+    assert isinstance(accept(store, ca), int)
+    other = digest("other")
+    assert accept(store, ca, serial="2e", op_key=other, transaction_id="tid") == Overtaken()
+    assert store.read(lambda tx: operations.by_key(tx, "routers", other)) is None
+    assert store.read(lambda tx: certificates.by_serial(tx, ca.id, "2e")) is None
+
+
+def test_request_is_not_accepted_with_a_serial_number_that_is_taken(store: Store) -> None:
+    ca, _ = a_ca(store), a_challenge(store, uses=2)
+    assert isinstance(accept(store, ca), int)
+    other = digest("other")
+    assert accept(store, ca, op_key=other, transaction_id="tid") == SerialTaken()
+    assert uses_left(store) == 1
+    assert store.read(lambda tx: operations.by_key(tx, "routers", other)) is None
+
+
+def test_request_is_not_accepted_with_the_transaction_id_of_an_unfinished_one(store: Store) -> None:
+    ca, _ = a_ca(store), a_challenge(store, uses=2)
+    number = accept(store, ca)
+    assert accept(store, ca, serial="2e", op_key=digest("other")) == TransactionIdInUse(
+        cast("int", number)
+    )
+    assert uses_left(store) == 1
+
+
+def test_accepted_request_takes_the_transaction_id_of_a_finished_one(store: Store) -> None:
+    ca, _ = a_ca(store), a_challenge(store)
+    issued(store)
+    number = accept(store, ca, serial="2e", op_key=digest("renewal"), kind="renew")
+    found = store.read(
+        lambda tx: operations.by_alias(tx, "routers", "tid-router1", digest("key of router1"))
+    )
+    assert found is not None
+    assert found.id == number
+
+
+def test_request_is_accepted_anew_after_one_that_is_over(store: Store) -> None:
+    ca, _ = a_ca(store), a_challenge(store)
+    first = issued(store)
+    number = accept(store, ca, serial="2e", epoch=1)
+    assert isinstance(number, int)
+    assert (operation(store, number).epoch, number != first) == (1, True)
 
 
 def test_challenge_that_is_found_spent_comes_with_its_operation(store: Store) -> None:
     ca, mac = a_ca(store), digest("secret")
     a_challenge(store, "secret")
-
-    def look(tx: Tx) -> tuple[Operation | None, Challenge | None]:
-        def spend() -> None:
-            first_transaction(store, ca, "router1", "secret", "1f")
-
-        interrupted = cast("Tx", _Interrupted(tx, spend))
-        return claims.before(interrupted, "routers", digest("router1 secret"), mac)
-
-    operation, challenge = store.read(look)
+    first_transaction(store, ca, "router1", "secret", "1f")
+    found, challenge = store.read(
+        lambda tx: claims.before(tx, "routers", digest("router1 secret"), mac)
+    )
     assert challenge is not None
-    assert operation is not None or challenge.uses_left
+    assert found is not None
+    assert (challenge.uses_left, found.challenge_id) == (0, challenge.id)

@@ -26,6 +26,7 @@ from scepkit.store import (
 )
 from scepkit.store.challenges import NewChallenge
 from scepkit.store.claims import Claimed
+from scepkit.store.driver import Statement
 from scepkit.store.rows import Ca
 from tests.store.enrolling import (
     HOUR,
@@ -64,6 +65,12 @@ class DyingTx:
             if not self._left[0]:
                 os.kill(os.getpid(), signal.SIGKILL)
         return getattr(self._tx, name)
+
+    def together(self, *statements: Statement) -> list[int]:
+        return [self.run(*one) for one in statements]
+
+    def insert_and(self, first: Statement, *others: Statement) -> tuple[int | None, list[int]]:
+        return self.insert(*first), self.together(*others)
 
 
 class DyingStore:

@@ -75,9 +75,7 @@ def everywhere(url: str, work: Callable[[Store, int], Any]) -> list[Any]:
 
 
 def spend_alone(store: Store, n: int) -> bool:
-    return (
-        store.write(lambda tx: challenges.spend(tx, digest("secret"), "routers", NOW)) is not None
-    )
+    return store.write(lambda tx: challenges.spend(tx, digest("secret"), "routers", NOW))
 
 
 def enrol(store: Store, n: int) -> str:
@@ -85,14 +83,10 @@ def enrol(store: Store, n: int) -> str:
     request = a_claim(f"device {n}", challenge_mac=digest("secret"))
     reservation = a_reservation(a_ca(store), f"{n + 1:x}")
 
-    def begin(tx: Tx) -> str:
-        assert isinstance(claims.claim(tx, request, NOW), Claimed)
-        if challenges.spend(tx, digest("secret"), "routers", NOW) is None:
-            raise Rollback("denied")
-        assert certificates.reserve(tx, reservation, NOW)
-        return "issued"
+    def begin(tx: Tx) -> int | claims.Overtaken:
+        return claims.accept(tx, request, NOW, spend=digest("secret"), reservation=reservation)
 
-    return store.write(begin)
+    return "issued" if isinstance(store.write(begin), int) else "denied"
 
 
 def retry(store: Store, n: int) -> str:
@@ -103,7 +97,7 @@ def retry(store: Store, n: int) -> str:
         result = claims.claim(tx, request, NOW)
         if isinstance(result, Known):
             return "known"
-        if challenges.spend(tx, digest("secret"), "routers", NOW) is None:
+        if not challenges.spend(tx, digest("secret"), "routers", NOW):
             raise Rollback("denied")
         return "claimed"
 
@@ -140,7 +134,7 @@ def take_over(store: Store, n: int) -> bool:
 
 def publish(store: Store, n: int) -> bool:
     der = f"der {n}".encode()
-    return store.write(lambda tx: certificates.publish(tx, 1, der, NOW)) is not None
+    return store.write(lambda tx: certificates.publish(tx, 1, der, NOW))
 
 
 def decide(store: Store, n: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from scepkit.server.case import Case, Refusal
 from scepkit.server.checkpoints import checkpoint
 from scepkit.store import audit, outbox
-from scepkit.store.certificates import Published
+from scepkit.store.certificates import Reservation
 from scepkit.store.driver import Tx
 
 #: Kinds of outbox items.
@@ -61,9 +61,16 @@ def refuse(case: Case, refusal: Refusal, *, subject: str = "", enrolling: bool =
     case.record.reason = refusal.reason
 
 
-def issued(tx: Tx, now: int, published: Published, *, tell: bool) -> None:
+def issued(
+    tx: Tx,
+    now: int,
+    operation_id: int,
+    transaction_id: str,
+    certificate: Reservation,
+    *,
+    tell: bool,
+) -> None:
     """Write down that a certificate was issued."""
-    certificate = published.certificate
     audit.record(
         tx,
         now=now,
@@ -72,12 +79,12 @@ def issued(tx: Tx, now: int, published: Published, *, tell: bool) -> None:
         object=f"certificate:{certificate.ca_id}/{certificate.serial}",
         detail={
             "profile": certificate.profile,
-            "operation": certificate.operation_id,
-            "transactionID": published.transaction_id,
+            "operation": operation_id,
+            "transactionID": transaction_id,
             "subject": certificate.subject,
             "sans": certificate.sans,
             "notAfter": certificate.not_after,
         },
     )
     if tell:
-        outbox.add(tx, TELL_ISSUED, {"operation": certificate.operation_id}, now)
+        outbox.add(tx, TELL_ISSUED, {"operation": operation_id}, now)

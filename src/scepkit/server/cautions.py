@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from scepkit.config import Secret, format_duration
 from scepkit.core.chains import Facts, title
@@ -40,12 +39,6 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _ENOUGH_BITS = 2048
 #: A group that is repeated and ends with a repetition: matching it may take for ever.
 _NESTED = re.compile(r"(?<!\\)[*+}]\??\)(?:[*+]|\{\d*,)")
-
-_OF_AN_RA = {
-    "cmcRA": x509.ObjectIdentifier("1.3.6.1.5.5.7.3.28"),
-    "msRequestAgent": x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.1"),
-}
-_OF_A_DEVICE = {ExtendedKeyUsageOID.CLIENT_AUTH, *_OF_AN_RA.values()}
 
 
 def cautions(settings: Settings, deployment: Deployment, now: datetime) -> list[str]:
@@ -159,11 +152,7 @@ def _profile_warnings(name: str, profile: ProfileSettings, served: ServedProfile
         yield f"{here} whoever may enrol names the Windows account to become (CVE-2022-26923)"
     if served.roles.decrypts and profile.keys.rsa_min == 0:
         yield f"{here} RSA keys are not certified, and most clients have no others"
-    for asked in (
-        *_usage_warnings(profile),
-        *_authoriser_warnings(profile.auth),
-        *_pattern_warnings(profile),
-    ):
+    for asked in (*_authoriser_warnings(profile.auth), *_pattern_warnings(profile)):
         yield f"{here} {asked}"
     if profile.get_ca_cert == "ra-only":
         yield (
@@ -172,27 +161,6 @@ def _profile_warnings(name: str, profile: ProfileSettings, served: ServedProfile
         )
     if profile.preset in {"apple", "windows"}:
         yield from (f"{here} {one}" for one in _mdm_warnings(profile, served))
-
-
-def _usage_warnings(profile: ProfileSettings) -> Iterator[str]:
-    """Of purposes with which a device can pass for a part of its CA."""
-    usages = set(profile.extended_key_usage)
-    if ExtendedKeyUsageOID.OCSP_SIGNING in usages:
-        yield (
-            "whoever enrols can say for the CA which certificates are revoked: its certificates "
-            "are for OCSPSigning (RFC 6960 4.2.2.2)"
-        )
-    for name, oid in _OF_AN_RA.items():
-        if oid in usages:
-            yield (
-                f"whoever enrols counts as an RA of the CA: its certificates are for {name}, and "
-                "clients send their challenges to RAs"
-            )
-    if ExtendedKeyUsageOID.SERVER_AUTH in usages and not usages & _OF_A_DEVICE:
-        yield (
-            "clients can take whoever enrols for an RA of the CA, as old ones have just serverAuth "
-            "too: write clientAuth beside it"
-        )
 
 
 def _authoriser_warnings(auth: AuthSettings) -> Iterator[str]:

@@ -14,7 +14,7 @@ has asked for (A1, A13, A22).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from scepkit.ca import CertificateTemplate, ProfileRefusal, template_for
@@ -33,9 +33,16 @@ from scepkit.server.opening import Opened
 from scepkit.server.roles import Generation
 from scepkit.server.standing import as_it_stands, finished
 from scepkit.server.verdicts import Allow, Deny, EnrolRequest, Hold, Seen, same_key
-from scepkit.store import Rollback, certificates, challenges, claims, operations
-from scepkit.store.certificates import Reservation, Reserved
-from scepkit.store.claims import Claim, Claimed, Known, TransactionIdInUse
+from scepkit.store import Rollback, certificates, claims, operations
+from scepkit.store.certificates import Reservation
+from scepkit.store.claims import (
+    Claim,
+    Claimed,
+    Known,
+    Overtaken,
+    SerialTaken,
+    TransactionIdInUse,
+)
 from scepkit.store.driver import Tx
 from scepkit.store.rows import Challenge, Operation
 
@@ -55,7 +62,7 @@ class _Gone:
 @dataclass(frozen=True, slots=True)
 class _Claimed:
     operation_id: int
-    reserved: Reserved | None
+    reserved: Reservation | None
 
 
 def enrol(case: Case, opened: Opened) -> Answer:
@@ -167,9 +174,11 @@ def _look(case: Case, csr: ParsedCsr, *, own: bool) -> tuple[Seen, bytes] | Deny
         mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
         key = keeping.op_key(name, csr, mac, renews)
         operation, challenge = claims.before(tx, name, key, mac)
+        epoch = 0
         if operation is not None and _is_over(case, operation, challenge):
+            epoch = operation.epoch + 1
             operation = None
-        return Seen(operation, challenge, mac, renews), key
+        return Seen(operation, challenge, mac, renews, epoch), key
 
     return case.store.read(look)
 
@@ -289,7 +298,7 @@ def _claim_of(
     )
 
 
-_Result = Refusal | Known | _Claimed | _Gone
+_Result = Refusal | _Claimed | _Gone
 
 
 def _claim(
@@ -326,10 +335,16 @@ def _claim(
                 )
             except InputError as error:
                 return Refusal(str(error), "the CA cannot issue at this time", FailInfo.BAD_TIME)
-        work = _T1(case, claim, decision, reservation)
-        result = case.store.write(work.run)
-        if result is not None:
-            return result
+        work = _T1(case, claim, seen.epoch, decision, reservation)
+        match case.store.write(work.run):
+            case SerialTaken():
+                continue
+            case Overtaken():
+                return _Gone()
+            case TransactionIdInUse():
+                return Refusal(IN_USE, IN_USE)
+            case result:
+                return result
     raise StoreUnavailable("no serial number was free")
 
 
@@ -339,40 +354,31 @@ class _T1:
 
     case: Case
     claim: Claim
+    epoch: int
     decision: Allow | Hold
     reservation: Reservation | None
 
-    def run(self, tx: Tx) -> _Result | None:
-        """None: the serial number is taken; draw another."""
+    def run(self, tx: Tx) -> _Claimed | SerialTaken | Overtaken | TransactionIdInUse:
         case, decision = self.case, self.decision
         checkpoint("claim.begin")
-        result = claims.claim(tx, self.claim, case.now_ms)
-        if isinstance(result, Known):
-            return result
-        if isinstance(result, TransactionIdInUse):
-            return Refusal(IN_USE, IN_USE)
-        checkpoint("claim.claimed")
+        operation_id = claims.accept(
+            tx,
+            self.claim,
+            case.now_ms,
+            epoch=self.epoch,
+            spend=None if decision.challenge is None else decision.mac,
+            reservation=self.reservation,
+        )
+        checkpoint("claim.accepted")
         self._check_room(tx)
-        if decision.challenge is not None and decision.mac is not None:
-            spent = challenges.spend(tx, decision.mac, case.profile.name, case.now_ms)
-            if spent is None:
-                raise Rollback(_Gone())  # somebody else has just used it
-            checkpoint("claim.spent")
         if decision.renews is not None:
             old = decision.renews.row
             row = certificates.by_serial(tx, old.ca_id, old.serial)
             if row is None or row.state != "issued":
-                raise Rollback(_Gone())  # revoked a moment ago
-        reserved = None
-        if self.reservation is not None:
-            reservation = replace(self.reservation, operation_id=result.operation_id)
-            reserved = certificates.reserve(tx, reservation, case.now_ms)
-            if reserved is None:
-                raise Rollback(None)
-            checkpoint("claim.reserved")
-        self._record(tx, result.operation_id, reserved)
+                raise Rollback(Overtaken())  # revoked a moment ago
+        self._record(tx, operation_id)
         checkpoint("claim.end")
-        return _Claimed(result.operation_id, reserved)
+        return _Claimed(operation_id, self.reservation)
 
     def _check_room(self, tx: Tx) -> None:
         if isinstance(self.decision, Hold):
@@ -380,8 +386,8 @@ class _T1:
             if waiting > self.case.profile.max_pending:
                 raise QueueFull
 
-    def _record(self, tx: Tx, operation_id: int, reserved: Reserved | None) -> None:
-        decision = self.decision
+    def _record(self, tx: Tx, operation_id: int) -> None:
+        decision, reserved = self.decision, self.reservation
         detail: dict[str, object] = {
             "subject": self.claim.subject,
             "sans": self.claim.sans,

@@ -6,7 +6,7 @@
 
 The rules of this file: nothing is signed that is not stored before (promise P3); whoever holds the
 lease goes on, with the same serial number and the same bytes to sign (promise P6); and what is
-handed out is what the database holds, never what was just signed.
+handed out is what the database has stored: what was signed in vain is thrown away.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scepkit.server.deployment import ServedProfile
 from scepkit.server.naming import Names, names_of
 from scepkit.server.roles import Generation
 from scepkit.store import certificates, operations
-from scepkit.store.certificates import Reservation, Reserved
+from scepkit.store.certificates import Reservation
 from scepkit.store.driver import Tx
 from scepkit.store.rows import Certificate, Operation, milliseconds
 
@@ -40,10 +40,33 @@ _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
-    """There is a certificate, stored; `row.der` is it.  It may have been revoked since."""
+class Work:
+    """An approved operation whose lease the caller holds.
 
-    row: Certificate
+    Attributes:
+        transaction_id: that of its first request.
+        reserved: its certificate, if one is reserved.
+    """
+
+    operation_id: int
+    transaction_id: str
+    reserved: Reservation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """There is a certificate, and the database has it; `der` is None if it was revoked since."""
+
+    ca_id: int
+    serial: str
+    subject: str
+    der: bytes | None
+
+    @classmethod
+    def of(cls, row: Certificate) -> Issued:
+        """What a row says."""
+        der = None if row.state == "revoked" else row.der
+        return cls(row.ca_id, row.serial, row.subject, der)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +116,28 @@ def reservation_for(
     )
 
 
-def finish(
-    desk: Desk,
-    operation_id: int,
-    now: datetime,
-    *,
-    mine: bool = False,
-    reserved: Reserved | None = None,
-) -> Issued | NotYet | Over:
-    """Bring an approved operation to its end, if it is nobody else's.
+def finish(desk: Desk, operation_id: int, now: datetime) -> Issued | NotYet | Over:
+    """Bring an approved operation to its end, if it is nobody else's."""
+    if (row := _of(desk, operation_id)) is not None and row.state != "reserved":
+        return _outcome(desk, row, operation_id, now)
+    until = milliseconds(now)
+    taken = desk.store.write(lambda tx: operations.take_over(tx, operation_id, until, desk.lease))
+    if taken is None:
+        return _as_it_stands(desk, operation_id, now)
+    checkpoint("taken-over")
+    reserved = None if row is None else certificates.reservation_of(row)
+    return work_at(desk, Work(operation_id, taken.transaction_id, reserved), now)
 
-    :param mine: the caller holds the lease.
-    :param reserved: its certificate, as the caller has just reserved it.
-    """
-    if not mine:
-        if (row := _of(desk, operation_id)) is not None and row.state != "reserved":
-            return _outcome(desk, row, operation_id, now)
-        until = milliseconds(now)
-        if not desk.store.write(
-            lambda tx: operations.take_over(tx, operation_id, until, desk.lease)
-        ):
-            return _as_it_stands(desk, operation_id, now)
-        checkpoint("taken-over")
-        if row is not None:
-            reserved = Reserved(row.ca_id, row.serial, row.frozen)
+
+def work_at(desk: Desk, work: Work, now: datetime) -> Issued | NotYet | Over:
+    """Bring an operation of the caller's to its end."""
+    reserved = work.reserved
     if reserved is None:
-        found = _reserve(desk, operation_id, now)
-        if not isinstance(found, Reserved):
+        found = _reserve(desk, work.operation_id, now)
+        if not isinstance(found, Reservation):
             return found
         reserved = found
-    return _sign(desk, reserved, operation_id, now)
+    return _sign(desk, work, reserved, now)
 
 
 def _of(desk: Desk, operation_id: int) -> Certificate | None:
@@ -144,7 +159,7 @@ def _as_it_stands(desk: Desk, operation_id: int, now: datetime) -> Issued | NotY
 def _outcome(desk: Desk, row: Certificate, operation_id: int, now: datetime) -> Issued | Over:
     """A certificate that is not only reserved: issued, or revoked before or after that."""
     if row.der is not None:
-        return Issued(row)
+        return Issued.of(row)
     # Revoked before it was signed: then it never will be.
     refusal = ProfileRefusal("the certificate was revoked before it was issued")
     return _fail(desk, operation_id, refusal, now)
@@ -153,7 +168,7 @@ def _outcome(desk: Desk, row: Certificate, operation_id: int, now: datetime) -> 
 # ------------------------------------------------------------------ reserving what a person allowed
 
 
-def _reserve(desk: Desk, operation_id: int, now: datetime) -> Reserved | NotYet | Over:
+def _reserve(desk: Desk, operation_id: int, now: datetime) -> Reservation | NotYet | Over:
     """Reserve for an operation that has none yet: it was approved after it came."""
     operation = desk.store.read(lambda tx: operations.find(tx, operation_id))
     assert operation is not None  # noqa: S101 - operations do not go away
@@ -205,7 +220,7 @@ class _Reserving:
     reservation: Reservation
     now: int
 
-    def run(self, tx: Tx) -> Reserved | str | None:
+    def run(self, tx: Tx) -> Reservation | str | None:
         """A text says why not any more; None: the serial number is taken."""
         checkpoint("reserve.begin")
         asked = self.operation
@@ -245,9 +260,8 @@ def _release(desk: Desk, operation_id: int, now: datetime, reason: str) -> NotYe
 # ------------------------------------------------------------------ signing and publishing
 
 
-def _sign(
-    desk: Desk, reserved: Reserved, operation_id: int, now: datetime
-) -> Issued | NotYet | Over:
+def _sign(desk: Desk, work: Work, reserved: Reservation, now: datetime) -> Issued | NotYet | Over:
+    operation_id = work.operation_id
     if not reserved.frozen:  # published, while the caller was about to reserve
         return _as_it_stands(desk, operation_id, now)
     generation = desk.deployment.generation(reserved.ca_id)
@@ -261,26 +275,29 @@ def _sign(
         log.warning("the key of the CA %s cannot sign: %r", generation.label, error)
         return _release(desk, operation_id, now, "the key cannot sign now")
     checkpoint("sign.end")
-    return _publish(desk, operation_id, der, now)
+    return _publish(desk, work, reserved, der, now)
 
 
-def _publish(desk: Desk, operation_id: int, der: bytes, now: datetime) -> Issued | Over:
-    profiles = desk.deployment.profiles
+def _publish(
+    desk: Desk, work: Work, reserved: Reservation, der: bytes, now: datetime
+) -> Issued | Over:
+    profile = desk.deployment.profiles.get(reserved.profile)
+    tell = profile is not None and profile.notify is not None
     now_ms = milliseconds(now)
 
-    def publish(tx: Tx) -> Certificate | None:
+    def publish(tx: Tx) -> Issued | Certificate | None:
         checkpoint("publish.begin")
-        published = certificates.publish(tx, operation_id, der, now_ms)
+        published = certificates.publish(tx, work.operation_id, der, now_ms)
         checkpoint("publish.published")
-        if published is None:
-            return certificates.of_operation(tx, operation_id)
-        profile = profiles.get(published.certificate.profile)
-        tell = profile is not None and profile.notify is not None
-        auditing.issued(tx, now_ms, published, tell=tell)
+        if not published:
+            return certificates.of_operation(tx, work.operation_id)
+        auditing.issued(tx, now_ms, work.operation_id, work.transaction_id, reserved, tell=tell)
         checkpoint("publish.end")
-        return published.certificate
+        return Issued(reserved.ca_id, reserved.serial, reserved.subject, der)
 
-    row = desk.store.write(publish)
+    stored = desk.store.write(publish)
     checkpoint("published")
-    assert row is not None  # noqa: S101 - reservations do not go away
-    return _outcome(desk, row, operation_id, now)
+    assert stored is not None  # noqa: S101 - reservations do not go away
+    if isinstance(stored, Issued):
+        return stored
+    return _outcome(desk, stored, work.operation_id, now)

@@ -12,10 +12,11 @@ from scepkit.core.messages import Failure, StillPending, Success
 from scepkit.errors import FailInfo
 from scepkit.server import auditing, issuing
 from scepkit.server.case import Answer, Case, Refusal
+from scepkit.server.issuing import Issued, Work
 from scepkit.server.roles import Generation
 from scepkit.store import certificates
-from scepkit.store.certificates import Reserved
-from scepkit.store.rows import Certificate, Operation
+from scepkit.store.certificates import Reservation
+from scepkit.store.rows import Operation
 
 REJECTED = "the request was rejected"
 EXPIRED = "the request waited too long for a decision"
@@ -37,7 +38,7 @@ def as_it_stands(case: Case, operation: Operation, recipient: CertificateView | 
         case "issued":
             row = case.store.read(lambda tx: certificates.of_operation(tx, operation.id))
             assert row is not None  # noqa: S101 - it is issued
-            return _delivered(case, row, recipient)
+            return _delivered(case, Issued.of(row), recipient)
         case _:
             return _over(case, operation)
 
@@ -48,17 +49,21 @@ def finished(
     recipient: CertificateView | Password,
     *,
     mine: bool = False,
-    reserved: Reserved | None = None,
+    reserved: Reservation | None = None,
 ) -> Answer:
     """Finish an approved operation if it is nobody else's, and answer."""
     case.record.operation = operation_id
     waited = 0.0
     for pause in (*_LOOKS, None):
         with case.record.timed("sign"):
-            result = issuing.finish(case.desk, operation_id, case.now, mine=mine, reserved=reserved)
+            if mine:
+                work = Work(operation_id, case.request.transaction_id, reserved)
+                result = issuing.work_at(case.desk, work, case.now)
+            else:
+                result = issuing.finish(case.desk, operation_id, case.now)
         match result:
-            case issuing.Issued(row):
-                return _delivered(case, row, recipient)
+            case Issued():
+                return _delivered(case, result, recipient)
             case issuing.Over(operation):
                 return _over(case, operation)
             case issuing.NotYet(reason):
@@ -70,15 +75,15 @@ def finished(
     return Answer(StillPending())
 
 
-def _delivered(case: Case, row: Certificate, recipient: CertificateView | Password) -> Answer:
-    case.record.serial, case.record.subject = row.serial, row.subject
-    if row.state == "revoked" or row.der is None:
+def _delivered(case: Case, issued: Issued, recipient: CertificateView | Password) -> Answer:
+    case.record.serial, case.record.subject = issued.serial, issued.subject
+    if issued.der is None:
         refusal = Refusal(REVOKED, REVOKED, action="replay.deny")
-        auditing.refuse(case, refusal, subject=row.subject)
+        auditing.refuse(case, refusal, subject=issued.subject)
         return refusal.answer()
     case.record.reason = ""
-    generation = case.desk.deployment.generation(row.ca_id)
-    return Answer(Success((row.der, *_beside(case, generation))), recipient)
+    generation = case.desk.deployment.generation(issued.ca_id)
+    return Answer(Success((issued.der, *_beside(case, generation))), recipient)
 
 
 def _beside(case: Case, generation: Generation | None) -> tuple[bytes, ...]:

@@ -68,6 +68,7 @@ class Seen:
 
     Attributes:
         operation: what the same request has begun before, if that still counts.
+        epoch: how often it was begun before, if that counts no more.
         challenge: the challenge that the request has, usable or not.
         mac: the MAC of the challenge in the request, or None when it has none.
         renews: the certificate that signed the message, when this server issued it.
@@ -77,6 +78,7 @@ class Seen:
     challenge: Challenge | None = None
     mac: bytes | None = None
     renews: Renews | None = None
+    epoch: int = 0
 
 
 # ------------------------------------------------------------------ of one authoriser

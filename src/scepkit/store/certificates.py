@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scepkit.errors import InputError, StoreError
 from scepkit.store import audit
-from scepkit.store.driver import Parameters, Tx
+from scepkit.store.driver import Parameters, Statement, Tx
 from scepkit.store.rows import Certificate, CertificateState, Revoked, columns
 from scepkit.store.searching import containing
 
@@ -30,7 +30,7 @@ class Reservation:
         operation_id: the operation it is for; None for the server's own certificates.
         sans: the subject alternative names, one a line, for searching.
         frozen: all that is needed to sign the same again, as JSON of the caller's; it is
-            kept until the certificate is published.
+            kept until the certificate is published, and then it is empty.
     """
 
     ca_id: int
@@ -45,18 +45,6 @@ class Reservation:
     frozen: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """What is to be signed: the serial number and all that was fixed with it.
-
-    `frozen` is empty when the certificate has been published already.
-    """
-
-    ca_id: int
-    serial: str
-    frozen: str
-
-
 _INSERT = """
     INSERT INTO certificate (
         ca_id, serial, operation_id, state, profile, subject, sans, not_before, not_after,
@@ -68,19 +56,66 @@ _INSERT = """
     ON CONFLICT DO NOTHING
 """
 
+# For the operation that is begun in the same round trip: its number is not known here yet.
+_RESERVE = """
+    INSERT INTO certificate (
+        ca_id, serial, operation_id, state, profile, subject, sans, not_before, not_after,
+        created_at, spki_sha256, frozen
+    ) VALUES (
+        :ca_id, :serial,
+        (SELECT id FROM operation WHERE profile = :profile AND op_key = :op_key AND epoch = :epoch),
+        'reserved', :profile, :subject, :sans, :not_before, :not_after, :now, :spki_sha256, :frozen
+    )
+    ON CONFLICT DO NOTHING
+"""
 
-def reserve(tx: Tx, reservation: Reservation, now: int) -> Reserved | None:
+
+def reserving(reservation: Reservation, op_key: bytes, epoch: int, now: int) -> Statement:
+    """What reserves for the operation of a request: no row when the serial number is taken."""
+    return _RESERVE, {
+        "ca_id": reservation.ca_id,
+        "serial": reservation.serial,
+        "op_key": op_key,
+        "epoch": epoch,
+        "profile": reservation.profile,
+        "subject": _text(reservation.subject),
+        "sans": _text(reservation.sans),
+        "not_before": reservation.not_before,
+        "not_after": reservation.not_after,
+        "now": now,
+        "spki_sha256": reservation.spki_sha256,
+        "frozen": reservation.frozen,
+    }
+
+
+def reserve(tx: Tx, reservation: Reservation, now: int) -> Reservation | None:
     """Fix a serial number and what will be signed with it, before it is signed.
 
     An operation that has a reservation already keeps it: that one is returned.  None when another
     certificate has the serial number: draw another.
     """
     if _insert(tx, reservation, now, der=None) is not None:
-        return Reserved(reservation.ca_id, reservation.serial, reservation.frozen)
+        return reservation
     if reservation.operation_id is None:
         return None
     earlier = of_operation(tx, reservation.operation_id)
-    return None if earlier is None else Reserved(earlier.ca_id, earlier.serial, earlier.frozen)
+    return None if earlier is None else reservation_of(earlier)
+
+
+def reservation_of(row: Certificate) -> Reservation:
+    """What was reserved for a certificate."""
+    return Reservation(
+        ca_id=row.ca_id,
+        serial=row.serial,
+        operation_id=row.operation_id,
+        profile=row.profile,
+        subject=row.subject,
+        sans=row.sans,
+        not_before=row.not_before,
+        not_after=row.not_after,
+        spki_sha256=row.spki_sha256,
+        frozen=row.frozen,
+    )
 
 
 def record(tx: Tx, reservation: Reservation, der: bytes, now: int) -> int | None:
@@ -89,8 +124,6 @@ def record(tx: Tx, reservation: Reservation, der: bytes, now: int) -> int | None
 
 
 def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) -> int | None:
-    if "\0" in reservation.subject or "\0" in reservation.sans:
-        raise InputError("a subject or name has a NUL in it")
     return tx.insert(
         _INSERT,
         {
@@ -99,8 +132,8 @@ def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) ->
             "operation_id": reservation.operation_id,
             "state": "reserved" if der is None else "issued",
             "profile": reservation.profile,
-            "subject": reservation.subject,
-            "sans": reservation.sans,
+            "subject": _text(reservation.subject),
+            "sans": _text(reservation.sans),
             "not_before": reservation.not_before,
             "not_after": reservation.not_after,
             "now": now,
@@ -116,31 +149,21 @@ def _insert(tx: Tx, reservation: Reservation, now: int, *, der: bytes | None) ->
 _FINISH = """
     UPDATE operation SET state = 'issued', lease_until = NULL, finished_at = :now
     WHERE id = :operation_id AND state = 'approved'
-    RETURNING transaction_id
 """
 
 # What was fixed to be signed is in the certificate from now on.
-_PUBLISH = f"""
+_PUBLISH = """
     UPDATE certificate SET
         state = 'issued', issued_at = :now, sha256 = :sha256, der = :der, frozen = ''
     WHERE operation_id = :operation_id AND state = 'reserved'
         AND EXISTS (SELECT 1 FROM operation WHERE id = :operation_id AND state = 'issued')
-    RETURNING {_COLUMNS}
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A certificate as it was stored, and the transactionID that its operation began with."""
-
-    certificate: Certificate
-    transaction_id: str
-
-
-def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> Published | None:
+def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> bool:
     """Store the signed certificate and end its operation.
 
-    None when somebody else was first, or when the reservation was revoked: `der` must then not
+    False when somebody else was first, or when the reservation was revoked: `der` must then not
     leave this process, and `of_operation` says what is true.
 
     Raises:
@@ -151,11 +174,9 @@ def publish(tx: Tx, operation_id: int, der: bytes, now: int) -> Published | None
         (_FINISH, {"operation_id": operation_id, "now": now}),
         (_PUBLISH, {"operation_id": operation_id, "now": now, "sha256": sha256, "der": der}),
     )
-    if not finished:
-        return None
-    if not published:
+    if finished and not published:
         raise StoreError(f"nothing was reserved for operation {operation_id}")
-    return Published(Certificate(*published[0]), *finished[0])
+    return bool(finished)
 
 
 # ------------------------------------------------------------------------------------ revocation
@@ -313,6 +334,13 @@ def every(tx: Tx) -> Iterator[Certificate]:
     """All certificates, for an export.  Only in `Store.snapshot`."""
     for row in tx.stream(f"{_SELECT} ORDER BY id"):
         yield Certificate(*row)
+
+
+def _text(name: str) -> str:
+    """A subject or its names, which databases take only without NUL."""
+    if "\0" in name:
+        raise InputError("a subject or name has a NUL in it")
+    return name
 
 
 def _one(tx: Tx, sql: str, parameters: Parameters) -> Certificate | None:

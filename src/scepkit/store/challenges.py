@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scepkit.store import audit
-from scepkit.store.driver import Parameters, Tx
+from scepkit.store.driver import Parameters, Statement, Tx
 from scepkit.store.rows import Challenge, columns
 
 _COLUMNS = columns(Challenge)
@@ -81,22 +81,17 @@ _SPEND = """
     UPDATE challenge SET uses_left = uses_left - 1
     WHERE mac = :mac AND profile = :profile AND uses_left > 0 AND expires_at > :now
         AND revoked_at IS NULL
-    RETURNING id, bind
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """A challenge of which one use was taken, and who may use it."""
-
-    challenge_id: int
-    bind: str
+def spending(mac: bytes, profile: str, now: int) -> Statement:
+    """What uses a challenge once: it changes no row when there is none that can be used."""
+    return _SPEND, {"mac": mac, "profile": profile, "now": now}
 
 
-def spend(tx: Tx, mac: bytes, profile: str, now: int) -> Spent | None:
-    """Use a challenge once; None when there is none that can be used (`find` says why)."""
-    row = tx.one(_SPEND, {"mac": mac, "profile": profile, "now": now})
-    return None if row is None else Spent(*row)
+def spend(tx: Tx, mac: bytes, profile: str, now: int) -> bool:
+    """Use a challenge once; False when there is none that can be used (`find` says why)."""
+    return bool(tx.run(*spending(mac, profile, now)))
 
 
 def give_back(tx: Tx, challenge_id: int) -> bool:
@@ -109,12 +104,9 @@ def give_back(tx: Tx, challenge_id: int) -> bool:
     )
 
 
-BY_MAC = f"{_SELECT} WHERE mac = :mac"
-
-
 def find(tx: Tx, mac: bytes) -> Challenge | None:
     """The challenge with that MAC, usable or not: to say why it was refused."""
-    return _one(tx, BY_MAC, {"mac": mac})
+    return _one(tx, f"{_SELECT} WHERE mac = :mac", {"mac": mac})
 
 
 def by_id(tx: Tx, challenge_id: int) -> Challenge | None:

@@ -16,6 +16,7 @@ T = TypeVar("T")
 #: One row of a result.  Integers, texts, bytes and None; the statement says which is where.
 Row = tuple[Any, ...]
 Parameters = Mapping[str, int | str | bytes | None]
+Statement = tuple[str, Parameters]
 
 #: Milliseconds that a statement waits for somebody else's lock before `StoreUnavailable`.
 LOCK_TIMEOUT = 10_000
@@ -61,12 +62,22 @@ class Tx(Protocol):
         """
         ...
 
-    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
-        """Run statements in one round trip: the rows of each.  All run, whatever those are."""
+    def together(self, *statements: Statement) -> list[int]:
+        """Run statements in one round trip: how many rows each changed.
+
+        All run, whatever came of those before.
+        """
         ...
 
     def insert(self, sql: str, parameters: Parameters = ...) -> int | None:
         """Run an INSERT of one row: its `id`, or None when a conflict kept it out."""
+        ...
+
+    def insert_and(self, first: Statement, *others: Statement) -> tuple[int | None, list[int]]:
+        """Run an INSERT of one row and other statements in one round trip.
+
+        What `insert` says of the first, and `together` of the others.
+        """
         ...
 
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:

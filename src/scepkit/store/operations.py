@@ -35,12 +35,13 @@ def find(tx: Tx, operation_id: int) -> Operation | None:
     return _one(tx, f"{_SELECT} WHERE id = :id", {"id": operation_id})
 
 
-BY_KEY = f"{_SELECT} WHERE profile = :profile AND op_key = :op_key ORDER BY epoch DESC LIMIT 1"
-
-
 def by_key(tx: Tx, profile: str, op_key: bytes) -> Operation | None:
     """The newest operation that the same request began."""
-    return _one(tx, BY_KEY, {"profile": profile, "op_key": op_key})
+    return _one(
+        tx,
+        f"{_SELECT} WHERE profile = :profile AND op_key = :op_key ORDER BY epoch DESC LIMIT 1",
+        {"profile": profile, "op_key": op_key},
+    )
 
 
 _BY_ALIAS = f"""

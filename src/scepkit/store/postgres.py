@@ -24,8 +24,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
-from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Tx
-from scepkit.store.session import Connection, Session, rows_of
+from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Statement, Tx
+from scepkit.store.session import Connection, Session, changed, rows_of
 
 T = TypeVar("T")
 
@@ -88,17 +88,22 @@ class PostgresTx:
         return rows[0] if rows else None
 
     def run(self, sql: str, parameters: Parameters = _NOTHING) -> int:
-        return self._session.run(sql, parameters).command_tuples or 0
+        return changed(self._session.run(sql, parameters))
 
     def send(self, sql: str, parameters: Parameters = _NOTHING) -> None:
         self._session.send(sql, parameters)
 
-    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
-        return [rows_of(result) for result in self._session.run_all(statements)]
+    def together(self, *statements: Statement) -> list[int]:
+        return [changed(result) for result in self._session.run_all(statements)]
 
     def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
-        row = self.one(f"{sql} RETURNING id", parameters)
-        return None if row is None else row[0]
+        return self.insert_and((sql, parameters))[0]
+
+    def insert_and(self, first: Statement, *others: Statement) -> tuple[int | None, list[int]]:
+        sql, parameters = first
+        made, *results = self._session.run_all([(f"{sql} RETURNING id", parameters), *others])
+        rows = rows_of(made)
+        return (rows[0][0] if rows else None), [changed(result) for result in results]
 
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         for one in parameters:

@@ -29,9 +29,9 @@ def moment(milliseconds: int) -> datetime:
     return _EPOCH + milliseconds * _MILLISECOND
 
 
-def columns(row: type) -> str:
-    """The columns of a row class, for a SELECT."""
-    return ", ".join(field.name for field in fields(row))
+def columns(row: type, table: str = "") -> str:
+    """The columns of a row class, for a SELECT; with their table's name where there are several."""
+    return ", ".join(f"{table}.{field.name}" if table else field.name for field in fields(row))
 
 
 @dataclass(frozen=True, slots=True)

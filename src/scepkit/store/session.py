@@ -21,7 +21,7 @@ import psycopg
 from psycopg import pq
 from psycopg.waiting import Ready, Wait
 
-from scepkit.store.driver import Parameters, Row
+from scepkit.store.driver import Parameters, Row, Statement
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -130,7 +130,7 @@ class Session:
         self._queue.append(_queued(sql, parameters))
         return self._exchange()[-1]
 
-    def run_all(self, statements: Sequence[tuple[str, Parameters]]) -> list[pq.abc.PGresult]:
+    def run_all(self, statements: Sequence[Statement]) -> list[pq.abc.PGresult]:
         """Run statements, and those that were sent before; the result of each of these."""
         self._queue += [_queued(sql, parameters) for sql, parameters in statements]
         return self._exchange()[-len(statements) :]
@@ -235,8 +235,15 @@ _READ: dict[int, Callable[[bytes], Any]] = {
 }
 
 
+def changed(result: pq.abc.PGresult) -> int:
+    """How many rows a statement changed."""
+    return result.command_tuples or 0
+
+
 def rows_of(result: pq.abc.PGresult) -> list[Row]:
     """The rows of a result."""
+    if not result.ntuples:
+        return []
     value = result.get_value
     columns = [(number, _READ[result.ftype(number)]) for number in range(result.nfields)]
     return [

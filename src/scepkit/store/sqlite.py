@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
-from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Tx
+from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Statement, Tx
 from scepkit.store.groups import Groups, Job, Next
 from scepkit.store.turnstile import Turnstile
 
@@ -88,13 +88,17 @@ class SqliteTx:
     def send(self, sql: str, parameters: Parameters = _NOTHING) -> None:
         self._cursor.execute(sql, parameters)
 
-    def together(self, *statements: tuple[str, Parameters]) -> list[list[Row]]:
-        return [self.all(sql, parameters) for sql, parameters in statements]
+    def together(self, *statements: Statement) -> list[int]:
+        execute = self._cursor.execute
+        return [execute(sql, parameters).rowcount for sql, parameters in statements]
 
     def insert(self, sql: str, parameters: Parameters = _NOTHING) -> int | None:
         # RETURNING would cost as much as the row itself.
         cursor = self._cursor.execute(sql, parameters)
         return cursor.lastrowid if cursor.rowcount else None
+
+    def insert_and(self, first: Statement, *others: Statement) -> tuple[int | None, list[int]]:
+        return self.insert(*first), self.together(*others)
 
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         self._cursor.executemany(sql, parameters)

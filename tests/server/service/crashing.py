@@ -42,8 +42,7 @@ LEASE = timedelta(milliseconds=200)
 KEYS = ("rsa2048-c", "rsa3072", "ec256-b")
 
 _CLAIM = (
-    "opened", "authorised", "claim.begin", "claim.claimed", "claim.spent", "claim.reserved",
-    "claim.end", "claimed",
+    "opened", "authorised", "claim.begin", "claim.accepted", "claim.end", "claimed",
 )  # fmt: skip
 _ISSUE = (
     "sign.begin", "sign.end", "publish.begin", "publish.published", "publish.end", "published",
@@ -52,8 +51,8 @@ _ISSUE = (
 #: The steps of each kind of work that a first try passes.
 STEPS = {
     "enrol": (*_CLAIM, *_ISSUE),
-    "renew": (*(step for step in _CLAIM if step != "claim.spent"), *_ISSUE),
-    "hold": ("opened", "authorised", "claim.begin", "claim.claimed", "claim.end", "claimed"),
+    "renew": (*_CLAIM, *_ISSUE),
+    "hold": ("opened", "authorised", "claim.begin", "claim.accepted", "claim.end", "claimed"),
     "decide": ("decide.begin", "decide.end", "decided"),
     "pick up": ("taken-over", "reserve.begin", "reserve.end", "reserved", *_ISSUE[:-1]),
     "crl": ("crl.numbered", "crl.read", "crl.signed", "crl.put", "crl.end"),

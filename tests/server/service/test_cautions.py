@@ -115,24 +115,6 @@ def test_a_profile_that_lets_requests_name_accounts_is_named(lite: Store, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("usages", "warned"),
-    [
-        (["clientAuth", "serverAuth", "ipsecIKE"], ""),
-        (["clientAuth", "OCSPSigning"], "which certificates are revoked"),
-        (["clientAuth", "cmcRA"], "counts as an RA of the CA: its certificates are for cmcRA"),
-        (["msRequestAgent"], "its certificates are for msRequestAgent"),
-        (["serverAuth"], "write clientAuth beside it"),
-    ],
-)
-def test_a_purpose_with_which_a_device_passes_for_its_ca_is_named(
-    lite: Store, tmp_path: Path, usages: list[str], warned: str
-) -> None:
-    files(tmp_path, pki.root())
-    found = said(lite, tmp_path, {"profile": {"default": {"extended_key_usage": usages}}})
-    assert (warned in found) if warned else ("profile default:" not in found)
-
-
-@pytest.mark.parametrize(
     ("url", "warned"),
     [
         ("http://mdm.example/scep", True),
