@@ -207,6 +207,12 @@ def by_transaction_id(self: Desk, request: Request, csr: ParsedCsr) -> Any:
     return self.transactions.get(request.transaction_id)
 
 
+def by_content(self: Desk, request: Request, csr: ParsedCsr) -> Any:
+    """Looks at nothing but the certificate request."""
+    found = [one for one in self.transactions.values() if one.csr.der == csr.der]
+    return found[0] if found else None
+
+
 def taken_for_pkcs_req(request: Request) -> Request:
     """What it does not know is a PKCSReq to it."""
     if request.message_type is None:
@@ -228,6 +234,12 @@ DECIDING = [
           lambda: ca_with(desk=without(_authorise=authorised_by_challenge)), Kind.WARN),
     Fault("T63", "an envelope that was caught is answered to the thief",
           lambda: ca_with(desk=without(_authorise=authorised_by_challenge))),
+    Fault("T63", "what was granted is answered to whoever signs the request anew",
+          lambda: ca_with(desk=without(_known=by_content)),
+          says="the attacker's message after it was granted: "),
+    Fault("T63", "what was granted is answered to whoever knows its transactionID",
+          lambda: ca_with(desk=without(_known=by_transaction_id)),
+          says="the same under the owner's transactionID: "),
     Fault("T68", "names are copied without looking",
           known(policy=Policy(profile=LENIENT_PROFILE))),
     Fault("T69", "RSA-1024 is certified", known(policy=Policy(profile=WEAK))),

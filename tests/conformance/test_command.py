@@ -71,6 +71,22 @@ def test_a_run_without_a_challenge_says_so_first(monkeypatch: pytest.MonkeyPatch
     assert "no challenge is given" not in opened.stderr
 
 
+def test_a_challenge_that_the_server_says_is_wrong_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ca = TestCa()
+    with ca.serve() as url:
+        words = ["check", url, "--ca-fingerprint", ca.fingerprint, "--only", "T01,T2*"]
+        given = ["--allow-issue", "--challenge-command", "echo wrong"]
+        ran = run_scepkit([*words, *given], monkeypatch)
+    assert ran.code == 2
+    assert b"FAIL" not in ran.stdout
+    assert (
+        "the server refuses the challenge of the plain enrolment: FAILURE badRequest" in ran.stderr
+    )
+    assert "--challenge-command" in ran.stderr
+
+
 def test_a_waived_failure_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     ca = TestCa(faults=("caps-mixed-case",))
     with ca.serve() as url:

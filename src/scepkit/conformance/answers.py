@@ -14,7 +14,7 @@ from scepkit.conformance.reading import FAIL_INFOS, Issued, Reply, read_issued, 
 from scepkit.core.certificates import view_of
 from scepkit.core.envelope import DecryptionKey, Password
 from scepkit.core.http import printable
-from scepkit.errors import DecodeError
+from scepkit.errors import DecodeError, InputError
 from scepkit.values import frozen
 
 #: HTTP statuses that ask to come again: too many requests, and service unavailable.
@@ -77,6 +77,17 @@ class Answer:
     def silent(self) -> bool:
         """No HTTP answer at all."""
         return self.exchange.response is None
+
+    def for_its_challenge(self) -> InputError | None:
+        """The user's mistake, if failInfoText says that a request was refused for its challenge."""
+        text = self.reply.fail_info_text if self.failure and self.reply else ""
+        if "challenge" not in text.lower():
+            return None
+        return InputError(
+            f"the server refuses the challenge of the plain enrolment: {self.said}",
+            hint="give one that it takes now, for that subject; one that is good once does for one "
+            "test only, so give a command that makes them (--challenge-command)",
+        )
 
     @property
     def said(self) -> str:

@@ -356,7 +356,10 @@ class Probe:
     # ------------------------------------------------------------------ what several tests look at
 
     def baseline(self) -> Answer:
-        """A plain enrolment by POST, AES-128 and SHA-256; made once in a run."""
+        """A plain enrolment by POST, AES-128 and SHA-256; made once in a run.
+
+        One that the server refuses for its challenge, and says so, ends the run.
+        """
         found = self.session.shared.get("baseline")
         if isinstance(found, Answer):
             self.record.keep(found.exchange)
@@ -364,6 +367,8 @@ class Probe:
         requester = self.requester()
         draft = self.draft(requester, what="PKCSReq (the plain enrolment)")
         answer = self.send(draft, via="POST")
+        if requester.challenge is not None and (wrong := answer.for_its_challenge()):
+            raise Stopped(wrong)
         self.session.shared["baseline"] = answer
         self.session.shared["baseline requester"] = requester
         return answer

@@ -183,11 +183,11 @@ def other_name(probe: Probe) -> Verdict:
     "an envelope that was caught and signed again is refused, and costs its owner nothing",
     section="RFC 8894 3.1, 7.4",
     remedy="require that a self-signed signer has the key of the certificate request, before the "
-    "challenge is looked up and used",
+    "challenge is looked up and used, and before it is looked for whether the request was granted",
     needs=RSA,
 )
 def resigned(probe: Probe) -> Verdict:
-    """The attacker's message first, then the owner's own (A1)."""
+    """The attacker's message, the owner's own, and the attacker's after that (A1, A22)."""
     owner = probe.requester()
     envelope = probe.sealed(owner.csr(), owner)
     thief = Requester(probe.session.keys.take(), "CN=scepkit-check-thief")
@@ -197,15 +197,30 @@ def resigned(probe: Probe) -> Verdict:
     verdict = must_refuse(stolen, why="the certificate was sent to whoever caught the request")
     if not stolen.refused:
         return verdict
-    own = probe.send(_own(probe, owner, envelope))
+    draft = probe.draft(owner, content=envelope, what="the owner's own request afterwards")
+    own = probe.send(draft)
     after = must_accept(own)
     if after.kind.value == "fail":
         after = failed(f"the owner's own request is then refused: {own.said}")
-    return together([("the attacker's message", verdict), ("the owner's own afterwards", after)])
+    parts = [("the attacker's message", verdict), ("the owner's own afterwards", after)]
+    if own.success or own.pending:
+        parts += _late(probe, thief, draft)
+    return together(parts)
 
 
-def _own(probe: Probe, owner: Requester, envelope: bytes) -> Draft:
-    return probe.draft(owner, content=envelope, what="the owner's own request afterwards")
+def _late(probe: Probe, thief: Requester, granted: Draft) -> list[tuple[str, Verdict]]:
+    """What is answered to the thief once the request has been granted, or waits."""
+    parts = []
+    for what, transaction_id in (
+        ("the attacker's message after it was granted", ""),
+        ("the same under the owner's transactionID", granted.transaction_id),
+    ):
+        draft = probe.draft(
+            thief, content=granted.content, transaction_id=transaction_id, what=what
+        )
+        why = "the owner's certificate was sent to whoever caught the request"
+        parts.append((what, must_refuse(probe.send(draft), why=why)))
+    return parts
 
 
 @check(
