@@ -138,7 +138,8 @@ class ScepService:
         return Document(
             found.der,
             _CRL_TYPE,
-            f'"crl-{ca_id}-{found.number}"',
+            # After a restore numbers come again, for other CRLs.
+            f'"crl-{ca_id}-{found.number}-{found.this_update}"',
             moment(found.this_update),
             moment(found.next_update),
         )

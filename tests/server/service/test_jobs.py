@@ -13,6 +13,7 @@ from scepkit.errors import InputError, KeyUnavailable
 from scepkit.server import admin, checkpoints, crl_job, jobs
 from scepkit.server.gate import Authorisers
 from scepkit.store import Store, audit, crls
+from scepkit.store.rows import milliseconds
 from tests import pki
 from tests.server.service.hooks import KEY, receiving
 from tests.server.service.test_roles import FaultyKey, token_ra
@@ -140,7 +141,7 @@ def test_documents_name_their_version(lite: Store) -> None:
     document = world.service.crl("main", NOW)
     assert document is not None
     assert document.content_type == "application/pkix-crl"
-    assert document.etag == f'"crl-{world.authority.active.ca_id}-1"'
+    assert document.etag == f'"crl-{world.authority.active.ca_id}-1-{milliseconds(NOW)}"'
     assert (document.last_modified, document.expires) == (NOW, NOW + 7 * DAY)
     certificate = world.service.ca_certificate("main")
     assert certificate is not None
