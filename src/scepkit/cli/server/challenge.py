@@ -41,7 +41,8 @@ scepkit challenge new --count 100 --ttl 7d --label 'branch office'
         help="Good for this subject only, as CN=router1,O=Acme.")  # fmt: skip
 @option("--san", "san", metavar="NAME", multiple=True, section=_WHOM,
         help="Good for this alternative name only, as dns:router1.acme.test. As often as needed. "
-        "With --subject and without this: none, or the common name as a DNS name.")  # fmt: skip
+        "With --subject and without this: none, or the common name as a DNS name. Without "
+        "--subject any subject goes with it.")  # fmt: skip
 @option("--label", metavar="TEXT", default="", section=_WHOM,
         help="What people call it: shown in lists and in the audit trail.")  # fmt: skip
 @option("--ttl", metavar="DURATION", section=_LIFE,
@@ -79,6 +80,11 @@ def new(out: Output, /, config: str, actor: str | None, **options: Any) -> None:
          "expires": rfc3339(one.expires_at)}
         for one in minted
     ]  # fmt: skip
+    if options["san"] and not options["subject"]:
+        out.warn(
+            "--san alone leaves the subject to whoever has the challenge, also somebody else's "
+            "common name; --subject binds it"
+        )
     first = values[0]
     out.note(f"good in profile {first['profile']} until {first['expires']}")
     out.result({"challenges": values}, lambda: "".join(f"{one.secret}\n" for one in minted))
