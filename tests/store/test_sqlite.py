@@ -410,6 +410,26 @@ def test_missing_folder_is_unavailable(tmp_path: Path) -> None:
                 attempt()
 
 
+@pytest.mark.parametrize("empty", [True, False])
+def test_log_of_a_database_that_was_moved_is_not_lost(
+    store: Store, path: Path, tmp_path: Path, empty: bool
+) -> None:
+    store.write(record("a"))
+    moved = tmp_path / "moved.db"
+    path.rename(moved)
+    if empty:
+        path.touch()
+    with open_store(f"sqlite:///{path}") as other:
+        for attempt in (other.migrate, other.ping):
+            with pytest.raises(StoreUnavailable, match=r"but scepkit\.db-wal is") as caught:
+                attempt()
+            assert "scepkit.db*" in caught.value.hint
+    store.write(record("b"))
+    moved.replace(path)
+    with open_store(f"sqlite:///{path}") as again:
+        assert actions(again) == ["a", "b"]
+
+
 def test_file_is_for_its_owner_only(store: Store, path: Path) -> None:
     store.write(record("a"))
     modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in path.parent.iterdir()}

@@ -206,7 +206,7 @@ class SqliteDriver:
         tx = self._connect()
         tx.run(f"PRAGMA cache_size = -{WRITER_CACHE}")
         tx.run("PRAGMA busy_timeout = 0")  # `_begin` waits, and nothing else has to
-        self._turnstile = Turnstile(self.path.with_name(f"{self.path.name}-queue"))
+        self._turnstile = Turnstile(self._beside("queue"))
         self._writer = tx
         return tx
 
@@ -272,6 +272,7 @@ class SqliteDriver:
     # ----------------------------------------------------------------------------- connections
 
     def _connect(self) -> SqliteTx:
+        self._refuse_to_replace()
         # Nobody else may read it: SQLite gives its other files the same mode.  An existing file is
         # not opened: closing it would end all locks that this process has on it, and the next
         # process to leave would then remove the write-ahead log (sqlite.org/howtocorrupt.html 2.2).
@@ -301,6 +302,26 @@ class SqliteDriver:
             raise
         return SqliteTx(connection, self._node)
 
+    def _refuse_to_replace(self) -> None:
+        """Refuse to begin a new database where another one's newest transactions are.
+
+        It was moved or lost without its write-ahead log; SQLite would delete that, also under the
+        server that goes on writing into it.
+        """
+        # In this order: whoever makes a database writes the file first.
+        beside = [name for name in ("wal", "shm") if _size(self._beside(name))]
+        if beside and not _size(self.path):
+            file = self._beside(beside[0])
+            raise StoreUnavailable(
+                f"{self.path} is empty or not there, but {file.name} is, which belongs to another "
+                "database, and may hold its newest transactions",
+                hint="stop the server; then put the files of the old database together again, or "
+                f"all of them away ({self.path.name}*)",
+            )
+
+    def _beside(self, ending: str) -> Path:
+        return self.path.with_name(f"{self.path.name}-{ending}")
+
     def restored(self, tx: Tx, tables: Sequence[str]) -> None:
         """Nothing to do: SQLite numbers new rows after the highest there is."""
 
@@ -315,6 +336,13 @@ class SqliteDriver:
         if writer is not None:  # last: closing it copies the log into the file
             writer.connection.close()
             self._turnstile.close()
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def copied(source: Path, target: Path) -> None:
