@@ -26,6 +26,7 @@ from scepkit.ca import (
     make_ra_certificate,
 )
 from scepkit.core.algorithms import Digest
+from scepkit.core.certificates import public_key_der
 from scepkit.errors import InputError
 from tests import pki
 from tests.interop import foreign
@@ -42,7 +43,9 @@ def template(
     """router1's template under the default profile."""
     key = pki.key(key_name).public_key()
     extensions = CertificateProfile().constant_extensions(rsa=isinstance(key, rsa.RSAPublicKey))
-    return CertificateTemplate(pki.name("router1"), key, extensions, validity, backdate)
+    return CertificateTemplate(
+        pki.name("router1").public_bytes(), public_key_der(key), extensions, validity, backdate
+    )
 
 
 def ca(key_name: str = "rsa2048-a", **options: Any) -> CaIssuer:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scepkit.core import asn1
-from scepkit.core.sentnames import encode_rdns, read_encoded, read_name
+from scepkit.core.sentnames import encode_rdns, plain_name, read_encoded, read_name
 
 UTF8, NUMERIC, PRINTABLE, T61, IA5, UNIVERSAL, BMP = 0x0C, 0x12, 0x13, 0x14, 0x16, 0x1C, 0x1E
 
@@ -23,6 +23,10 @@ def attribute(oid: x509.ObjectIdentifier, tag: int, value: bytes) -> bytes:
 
 def name(*attributes: bytes) -> bytes:
     return asn1.element(0x30, b"".join(asn1.element(0x31, a) for a in attributes))
+
+
+def attribute_set(oid: x509.ObjectIdentifier, tag: int, value: bytes) -> bytes:
+    return asn1.element(0x31, attribute(oid, tag, value))
 
 
 def values(der: bytes) -> list[str | bytes]:
@@ -81,6 +85,7 @@ def test_the_empty_name_is_a_name() -> None:
 
 
 COMMON, COUNTRY, ORG = NameOID.COMMON_NAME, NameOID.COUNTRY_NAME, NameOID.ORGANIZATION_NAME
+JURISDICTION = NameOID.JURISDICTION_COUNTRY_NAME
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_a_common_name_may_have_up_to_64_bytes(size: int) -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([COMMON, COUNTRY, ORG, NameOID.X500_UNIQUE_IDENTIFIER]),
+            st.sampled_from([COMMON, COUNTRY, ORG, NameOID.X500_UNIQUE_IDENTIFIER, JURISDICTION]),
             st.sampled_from([UTF8, PRINTABLE, T61, IA5, BMP, UNIVERSAL, NUMERIC, 2, 3, 0x33]),
             st.binary(max_size=70),
         ),
@@ -131,18 +136,74 @@ def test_a_common_name_may_have_up_to_64_bytes(size: int) -> None:
 def test_any_name_is_read_without_a_warning(
     parts: list[tuple[x509.ObjectIdentifier, int, bytes]],
 ) -> None:
+    encoded = name(*(attribute(*part) for part in parts))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read = read_encoded(name(*(attribute(*part) for part in parts)))
+        read = read_encoded(encoded)
     if read is not None:
         assert x509.Name.from_bytes(read[1]) == read[0]
         assert read[0].public_bytes() == read[1]
+    plain = plain_name(encoded)
+    if plain is not None:
+        assert read is not None
+        assert read[1] == encoded
+        assert [(one.oid.dotted_string, one.value) for one in read[0]] == list(plain)
 
 
 @given(st.binary(max_size=60))
 @example(b"0\x80\x00\x00")
 def test_any_bytes_are_a_name_or_none(data: bytes) -> None:
     read_name(data)
+    plain_name(asn1.element(0x30, data))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([COMMON, ORG, NameOID.EMAIL_ADDRESS]),
+            st.sampled_from([UTF8, PRINTABLE, IA5]),
+            st.text("aZ09 '()+,-./:=?", min_size=1, max_size=64),
+        ),
+        max_size=20,
+    )
+)
+def test_a_usual_name_is_plain(parts: list[tuple[x509.ObjectIdentifier, int, str]]) -> None:
+    encoded = name(*(attribute(oid, tag, value.encode()) for oid, tag, value in parts))
+    assert plain_name(encoded) == tuple((oid.dotted_string, value) for oid, _, value in parts)
+    assert read_encoded(encoded) == (x509.Name.from_bytes(encoded), encoded)
+
+
+PLAIN = asn1.oid_der(ORG.dotted_string) + b"\x0c\x01x"
+PAIR = asn1.element(0x30, PLAIN)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        asn1.element(0x31, PAIR, asn1.element(0x30, asn1.oid_der(COMMON.dotted_string), PLAIN[5:])),
+        asn1.element(0x30, PAIR),
+        asn1.element(0x31, asn1.element(0x31, PLAIN)),
+        asn1.element(0x31, asn1.element(0x30, PLAIN, b"\x05\x00")),
+        asn1.element(0x31, PAIR, b"\x05\x00"),
+        asn1.element(0x31, PAIR)[:-1],
+        asn1.element(0x31, PAIR) + b"\x31",
+        asn1.element(0x31),
+        asn1.element(0x31, asn1.element(0x30)),
+        asn1.element(0x31, asn1.element(0x30, b"\x06\x01\x80\x0c\x01x")),
+        asn1.element(0x31, asn1.element(0x30, b"\x05" + PLAIN[1:])),
+        attribute_set(ORG, UTF8, b""),
+        attribute_set(ORG, UTF8, b"\xff"),
+        attribute_set(ORG, PRINTABLE, b"a_b"),
+        attribute_set(ORG, IA5, "é".encode()),
+        attribute_set(ORG, BMP, b"\0a"),
+        attribute_set(ORG, UTF8, b"x" * 200),
+        attribute_set(COMMON, UTF8, b"x" * 65),
+    ],
+)
+def test_a_name_with_anything_unusual_is_not_plain(part: bytes) -> None:
+    usual = asn1.element(0x31, PAIR)
+    assert plain_name(asn1.element(0x30, usual)) == ((ORG.dotted_string, "x"),)
+    assert plain_name(asn1.element(0x30, usual, part)) is None
 
 
 def test_an_encoded_name_is_sorted_within_its_parts() -> None:

@@ -26,6 +26,7 @@ from scepkit.ca.authority import (
 from scepkit.ca.checks import check_aware
 from scepkit.ca.profile import usage_extension
 from scepkit.ca.template import CertificateTemplate
+from scepkit.core.certificates import public_key_der
 from scepkit.core.names import parse_subject
 from scepkit.errors import InputError
 
@@ -173,7 +174,11 @@ def make_ra_certificate(
         extension(x509.ExtendedKeyUsage(RA_EXTENDED_KEY_USAGE)),
     ]
     template = CertificateTemplate(
-        _name(subject), public_key, tuple(extensions), lifetime, backdate
+        _name(subject).public_bytes(),
+        public_key_der(public_key),
+        tuple(extensions),
+        lifetime,
+        backdate,
     )
     return ca.issue(template, _serial(serial), now)
 
@@ -196,7 +201,9 @@ def _ca_template(
         extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True),
         usage_extension(frozenset(bits)),
     )
-    return CertificateTemplate(_name(subject), public_key, extensions, lifetime, backdate)
+    return CertificateTemplate(
+        _name(subject).public_bytes(), public_key_der(public_key), extensions, lifetime, backdate
+    )
 
 
 def _serial(given: int | None) -> int:

@@ -150,6 +150,7 @@ class CertificateProfile:
     _constants: tuple[tuple[AnyExtension, ...], tuple[AnyExtension, ...]] = field(
         init=False, repr=False, compare=False
     )
+    subject_oids: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_profile(self)
@@ -158,6 +159,8 @@ class CertificateProfile:
         # Made once: a certificate's other extensions are made while a device waits.
         both = ((usage_extension(usages[0]), *rest), (usage_extension(usages[1]), *rest))
         object.__setattr__(self, "_constants", both)
+        oids = frozenset(oid.dotted_string for oid in self.subject_attributes)
+        object.__setattr__(self, "subject_oids", oids)
 
     def constant_extensions(self, *, rsa: bool) -> tuple[AnyExtension, ...]:
         """What every certificate of an RSA key has, or of another key; keyUsage is the first."""

@@ -14,7 +14,6 @@ serial numbers, no signing.
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from cryptography import x509
@@ -24,8 +23,9 @@ from cryptography.x509.oid import NameOID
 from scepkit.ca import altnames
 from scepkit.ca.keys import CertifiableKey, key_fault
 from scepkit.ca.profile import END_ENTITY_USAGES, CertificateProfile, usage_extension
-from scepkit.core.certificates import public_key_der
+from scepkit.core.certificates import load_public_key
 from scepkit.errors import FailInfo
+from scepkit.values import frozen, kept
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -35,45 +35,45 @@ if TYPE_CHECKING:
 
 _SUBJECT_ALTERNATIVE_NAME = x509.SubjectAlternativeName.oid
 _KEY_USAGE = x509.KeyUsage.oid
+_COMMON_NAME = NameOID.COMMON_NAME.dotted_string
+_EMPTY_NAME = b"0\x00"
 _MAX_SUBJECT_ATTRIBUTES = 32
 _MAX_VALUE = 255
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CertificateTemplate:
     """A certificate but for its issuer, serial number and dates.
 
     Attributes:
-        subject: the subject.
-        public_key: the certified key.
+        subject_der: the subject, a Name in DER.
+        spki: the certified key: SubjectPublicKeyInfo, as `certificates.public_key_der` encodes it.
         extensions: all but authorityKeyIdentifier and subjectKeyIdentifier, which the issuer adds.
         validity: from issuing to notAfter.
         backdate: from notBefore to issuing.
         ignored: what was not copied from the request, for the log: dotted OIDs of extensions (the
             profile's own stand in their place) and "subjectAltName:KIND".  Never a value.
-        subject_der, spki: subject and key as they are encoded in the certificate (DER).
-
-    `encoded` is these two, from whoever has them at hand.
     """
 
-    subject: x509.Name
-    public_key: CertifiableKey
+    subject_der: bytes
+    spki: bytes
     extensions: tuple[AnyExtension, ...]
     validity: timedelta
     backdate: timedelta
     ignored: tuple[str, ...] = ()
-    # Not a field, so that `replace` makes both anew and not from another subject or key.
-    encoded: InitVar[tuple[bytes, bytes] | None] = None
-    subject_der: bytes = field(init=False, repr=False, compare=False)
-    spki: bytes = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self, encoded: tuple[bytes, bytes] | None) -> None:
-        subject, spki = encoded or (self.subject.public_bytes(), public_key_der(self.public_key))
-        object.__setattr__(self, "subject_der", subject)
-        object.__setattr__(self, "spki", spki)
+    @kept
+    def subject(self) -> x509.Name:
+        """The subject as an object."""
+        return x509.Name.from_bytes(self.subject_der)
+
+    @kept
+    def public_key(self) -> CertifiableKey:
+        """The certified key as an object."""
+        return cast("CertifiableKey", load_public_key(self.spki))  # `key_fault` lets no other pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProfileRefusal:
     """The profile does not allow this request.
 
@@ -104,10 +104,12 @@ def template_for(
     san, ignored = _copied_names(requested, profile)
     if isinstance(san, ProfileRefusal):
         return san
-    subject = _subject(csr.subject, profile)
-    if isinstance(subject, ProfileRefusal):
-        return subject
-    if not subject.rdns and not (san and profile.allow_empty_subject):
+    fault_of_subject = _subject_fault(csr.subject_values, profile)
+    if fault_of_subject is not None:
+        return fault_of_subject
+    subject = _subject_der(csr, profile)
+    is_empty = subject == _EMPTY_NAME
+    if is_empty and not (san and profile.allow_empty_subject):
         return ProfileRefusal("the request has no subject")
     usage, *constant = profile.constant_extensions(rsa=isinstance(key, rsa.RSAPublicKey))
     if profile.narrow_key_usage:
@@ -119,63 +121,58 @@ def template_for(
     if san:
         # RFC 5280 4.2.1.6: critical when there is no other name.
         value = x509.SubjectAlternativeName(san)
-        extensions.append(x509.Extension(_SUBJECT_ALTERNATIVE_NAME, not subject.rdns, value))
+        extensions.append(x509.Extension(_SUBJECT_ALTERNATIVE_NAME, is_empty, value))
     for extension in requested:
         if extension.oid in profile.copied_extensions:
             extensions.append(extension)
         elif extension.oid != _SUBJECT_ALTERNATIVE_NAME:
             ignored.append(extension.oid.dotted_string)
     return CertificateTemplate(
-        subject=subject,
-        public_key=cast("CertifiableKey", key),  # key_fault lets nothing else pass
+        subject_der=subject,
+        spki=csr.public_key_der,
         extensions=tuple(extensions),
         validity=profile.validity,
         backdate=profile.backdate,
         ignored=tuple(ignored),
-        encoded=(_subject_der(subject, csr), csr.public_key_der),
     )
 
 
-def _subject_der(subject: x509.Name, csr: ParsedCsr) -> bytes:
-    sent = csr.issuable_subject_der
-    return sent if sent is not None and subject is csr.subject else subject.public_bytes()
-
-
-def _subject(
-    requested: x509.Name | None, profile: CertificateProfile
-) -> x509.Name | ProfileRefusal:
+def _subject_fault(
+    requested: tuple[tuple[str, str | bytes], ...] | None, profile: CertificateProfile
+) -> ProfileRefusal | None:
     if requested is None:
         return ProfileRefusal("the subject is malformed, or a value in it is too long")
-    attributes = list(requested)
-    if len(attributes) > _MAX_SUBJECT_ATTRIBUTES:
+    if len(requested) > _MAX_SUBJECT_ATTRIBUTES:
         return ProfileRefusal("the subject has too many attributes")
-    for attribute in attributes:
-        if attribute.oid not in profile.subject_attributes:
-            oid = attribute.oid.dotted_string
+    allowed = profile.subject_oids
+    for oid, value in requested:
+        if oid not in allowed:
             return ProfileRefusal(f"the subject has the attribute {oid}, which is not allowed here")
-        value = attribute.value
         if (
             not isinstance(value, str)
             or not 0 < len(value) <= _MAX_VALUE
             or not value.isprintable()
         ):
             return ProfileRefusal("the subject has a value that is empty, too long or unprintable")
-        if (
-            attribute.oid == NameOID.COMMON_NAME
-            and value.startswith("*")
-            and not profile.alternative_names.wildcards
-        ):
+        if value[0] == "*" and oid == _COMMON_NAME and not profile.alternative_names.wildcards:
             return ProfileRefusal("the subject's common name is a wildcard")
+    return None
+
+
+def _subject_der(csr: ParsedCsr, profile: CertificateProfile) -> bytes:
+    """The subject of a request that has no fault, with what the profile fixes."""
     if not profile.fixed_subject:
-        return requested
+        return cast("bytes", csr.issuable_subject_der)
     fixed = {attribute.oid for attribute in profile.fixed_subject}
-    kept = [[a for a in rdn if a.oid not in fixed] for rdn in requested.rdns]
-    return x509.Name(
+    requested = cast("x509.Name", csr.subject)
+    rest = [[a for a in rdn if a.oid not in fixed] for rdn in requested.rdns]
+    name = x509.Name(
         [
             *(x509.RelativeDistinguishedName([a]) for a in profile.fixed_subject),
-            *(x509.RelativeDistinguishedName(rdn) for rdn in kept if rdn),
+            *(x509.RelativeDistinguishedName(rdn) for rdn in rest if rdn),
         ]
     )
+    return name.public_bytes()
 
 
 def _copied_names(

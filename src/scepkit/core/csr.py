@@ -23,7 +23,7 @@ from scepkit.core.algorithms import OID_RSA_ENCRYPTION, Digest
 from scepkit.core.certificates import PrivateKey, keep_view, load_public_key, public_key_der
 from scepkit.core.names import parse_eku, parse_san, parse_subject
 from scepkit.core.pem import is_pem, pem_blocks
-from scepkit.core.sentnames import read_encoded
+from scepkit.core.sentnames import plain_name, read_encoded
 from scepkit.core.signed import (
     VERSION_1,
     check_signature,
@@ -229,7 +229,21 @@ class ParsedCsr:
     @property
     def issuable_subject_der(self) -> bytes | None:
         """The encoding of `subject`: as it was sent, unless its string types cannot be issued."""
+        if self._plain_subject is not None:
+            return self.subject_der
         return None if self._issuable is None else self._issuable[1]
+
+    @property
+    def subject_values(self) -> tuple[tuple[str, str | bytes], ...] | None:
+        """The attributes of `subject`, one after the other: dotted OIDs and values."""
+        if self._plain_subject is not None:
+            return self._plain_subject
+        name = self.subject
+        return None if name is None else tuple([(a.oid.dotted_string, a.value) for a in name])
+
+    @kept
+    def _plain_subject(self) -> tuple[tuple[str, str], ...] | None:
+        return plain_name(self.subject_der)
 
     @kept
     def _issuable(self) -> tuple[x509.Name, bytes] | None:

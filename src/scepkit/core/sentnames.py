@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from scepkit.core import asn1
-from scepkit.core.strings import text_value
+from scepkit.core.strings import is_printable, text_value
 from scepkit.errors import DecodeError
 
 COUNTRIES = (NameOID.COUNTRY_NAME, NameOID.JURISDICTION_COUNTRY_NAME)
@@ -27,10 +27,15 @@ _LENGTHS = (
     (_COMMON_NAME, frozenset(bytes((n,)) for n in range(1, COMMON_NAME_BYTES + 1))),
     (_COUNTRY, frozenset((b"\x02",))),
 )
+# From and to how many bytes a value may be long.
+_SIZES = {_COMMON_NAME: (1, COMMON_NAME_BYTES), _COUNTRY: (2, 2), _JURISDICTION: (2, 2)}
+_ANY_SIZE = (1, 0x7F)
 # UTF8String, PrintableString, IA5String: valid ones have as many bytes in UTF-8.
 _PLAIN_STRINGS = (b"\x0c", b"\x13", b"\x16")
 _ATTRIBUTE = "attribute of a name"
 _UTF8_STRING = 0x0C
+_PRINTABLE_STRING = 0x13
+_IA5_STRING = 0x16
 
 
 def read_name(der: bytes) -> x509.Name | None:
@@ -57,6 +62,49 @@ def read_encoded(der: bytes) -> tuple[x509.Name, bytes] | None:
             pass
     repaired = _repaired(der)
     return None if repaired is None else (repaired, repaired.public_bytes())
+
+
+def plain_name(der: bytes) -> tuple[tuple[str, str], ...] | None:
+    """The dotted OIDs and values in a Name, if it is one that `read_name` takes as it is.
+
+    That is so where each part has one short attribute, and that is of one of the usual string types
+    and right in it, as nearly everywhere.  Taking it apart costs a fifth of making an object.
+
+    :param der: a SEQUENCE as `asn1` takes it out of a structure.
+    :return: None for all others, also for what is no Name.
+    """
+    found = []
+    try:
+        size = len(der)
+        at = 2 if der[1] < 0x80 else der[1] - 0x7E
+        while at < size:
+            end = at + 2 + der[at + 1]
+            value = at + 6 + der[at + 5]
+            oid, text = der[at + 4 : value], der[value + 2 : end].decode()
+            least, most = _SIZES.get(oid, _ANY_SIZE)
+            if (
+                der[at] != asn1.SET
+                or der[at + 1] >= 0x80
+                or der[at + 2] != asn1.SEQUENCE
+                or der[at + 3] != end - at - 4
+                or der[at + 4] != asn1.OBJECT_IDENTIFIER
+                or der[value + 1] != end - value - 2
+                or not least <= end - value - 2 <= most
+                or not _is_right(der[value], text)
+            ):
+                return None
+            found.append((asn1.oid_text(oid), text))
+            at = end
+    except (IndexError, UnicodeDecodeError, asn1.NotDerError):
+        return None
+    return tuple(found) if at == size else None
+
+
+def _is_right(tag: int, text: str) -> bool:
+    """Whether a string type may hold a text; False for the unusual ones."""
+    if tag == _PRINTABLE_STRING:
+        return is_printable(text)
+    return tag == _UTF8_STRING or (tag == _IA5_STRING and text.isascii())
 
 
 def same_name(issued: bytes, requested: bytes) -> bool:

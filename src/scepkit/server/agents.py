@@ -117,7 +117,7 @@ def record_certificate(
         serial=serial,
         operation_id=None,
         profile="",
-        subject=subject_text(certificate.subject),
+        subject=subject_text(certificate.subject.public_bytes()),
         not_before=milliseconds(certificate.not_valid_before_utc),
         not_after=milliseconds(certificate.not_valid_after_utc),
         spki_sha256=hashlib.sha256(public_key_der(certificate.public_key())).digest(),

@@ -25,17 +25,15 @@ def op_key(profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | Non
     another one; a renewal is told from an enrolment with the same request by the certificate that
     authenticates it.
     """
-    digest = hashlib.sha256(b"scepkit operation 1")
-    parts = [
+    parts = (
         profile.encode(),
         csr.public_key_der,
         hashlib.sha256(csr.request_info_der).digest(),
         b"" if mac is None else mac,
         b"" if renews is None else f"{renews.row.ca_id}/{renews.row.serial}".encode(),
-    ]
-    for part in parts:
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()
+    )
+    framed = [len(part).to_bytes(4, "big") + part for part in parts]
+    return hashlib.sha256(b"scepkit operation 1" + b"".join(framed)).digest()
 
 
 def kept_csr(csr: ParsedCsr, sealed: str | None) -> bytes:

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -19,6 +20,7 @@ from scepkit.ca.altnames import UPN, kind_of
 from scepkit.ca.template import CertificateTemplate
 from scepkit.core.csr import ParsedCsr
 from scepkit.core.names import parse_san, parse_subject
+from scepkit.core.sentnames import plain_name
 from scepkit.errors import InputError
 
 _SAN = x509.SubjectAlternativeName.oid
@@ -49,12 +51,24 @@ class Names:
 def names_of(template: CertificateTemplate) -> Names:
     """The names in a template."""
     sans = "\n".join(map(san_text, alternative_names(template)))
-    return Names(subject_text(template.subject), sans)
+    return Names(subject_text(template.subject_der), sans)
 
 
-def subject_text(name: x509.Name) -> str:
-    """A subject as people write it (RFC 4514), in one line without control characters."""
-    return _one_line(name.rfc4514_string())
+def subject_text(name: bytes) -> str:
+    """A subject (DER) as people write it (RFC 4514), in one line without control characters."""
+    plain = plain_name(name)
+    if plain is None or any(_ESCAPED.search(value) for _, value in plain):
+        return _one_line(x509.Name.from_bytes(name).rfc4514_string())
+    return _one_line(",".join([f"{_label(oid)}={value}" for oid, value in reversed(plain)]))
+
+
+#: What RFC 4514 section 2.4 has escaped, perhaps at other places only.
+_ESCAPED = re.compile('["+,;<>\\\\\0]|^[# ]| $')
+
+
+@cache
+def _label(oid: str) -> str:
+    return x509.NameAttribute(x509.ObjectIdentifier(oid), "xx").rfc4514_attribute_name
 
 
 def san_text(name: x509.GeneralName) -> str:

@@ -25,7 +25,7 @@ from scepkit.ca import (
     make_ra_certificate,
 )
 from scepkit.core import cms
-from scepkit.core.certificates import PrivateKey, view_of
+from scepkit.core.certificates import PrivateKey, public_key_der, view_of
 from scepkit.core.envelope import DecryptionKey
 from scepkit.errors import InputError
 
@@ -245,8 +245,8 @@ def expired_copy(issuer: CaIssuer, root: CaIssuer, now: datetime) -> x509.Certif
     constraints = x509.BasicConstraints(ca=True, path_length=0)
     usage = issuer.certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     template = CertificateTemplate(
-        issuer.certificate.subject,
-        issuer.key.public_key(),
+        issuer.certificate.subject.public_bytes(),
+        public_key_der(issuer.key.public_key()),
         (
             x509.Extension(constraints.oid, True, constraints),
             x509.Extension(usage.oid, True, usage),
@@ -266,7 +266,9 @@ def issue_for(
         rsa=isinstance(public_key, rsa.RSAPublicKey)
     )
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
-    template = CertificateTemplate(name, public_key, extensions, 90 * _DAY, _DAY)
+    template = CertificateTemplate(
+        name.public_bytes(), public_key_der(public_key), extensions, 90 * _DAY, _DAY
+    )
     return issuer.issue(template, x509.random_serial_number(), now)
 
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scepkit.ca import CaIssuer, CertificateTemplate
 from scepkit.core import asn1
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
+from scepkit.core.certificates import public_key_der
 from scepkit.core.messages import (
     ID_FAIL_INFO,
     ID_FAIL_INFO_TEXT,
@@ -271,7 +272,7 @@ def _reissue(draft: Draft, template: CertificateTemplate, issuer: CaIssuer, now:
 def _for_other_key(draft: Draft, scene: Scene) -> None:
     if scene.template is not None:
         other = impostor_key(scene.template.public_key)
-        template = replace(scene.template, public_key=other.public_key())
+        template = replace(scene.template, spki=public_key_der(other.public_key()))
         _reissue(draft, template, scene.credentials.issuer, scene.now)
 
 
@@ -284,7 +285,7 @@ def _by_other_ca(draft: Draft, scene: Scene) -> None:
 def _other_subject(draft: Draft, scene: Scene) -> None:
     if scene.template is not None:
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "somebody else")])
-        template = replace(scene.template, subject=name)
+        template = replace(scene.template, subject_der=name.public_bytes())
         _reissue(draft, template, scene.credentials.issuer, scene.now)
 
 

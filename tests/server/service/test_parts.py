@@ -107,9 +107,26 @@ def test_an_alternative_name_is_written_as_it_is_read(san: str) -> None:
     assert Binding.of("", ["dns:other.example"]).fault(asked, template(asked)) is not None
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([NameOID.COMMON_NAME, NameOID.TITLE, NameOID.USER_ID, NameOID.SURNAME]),
+            st.text('a0# =,+"\\<>;\0\né', min_size=1, max_size=6),
+        ),
+        max_size=3,
+    )
+)
+def test_a_subject_is_written_as_rfc_4514_has_it(
+    parts: list[tuple[x509.ObjectIdentifier, str]],
+) -> None:
+    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
+    written = name.rfc4514_string().replace("\n", "?").replace("\0", "?")
+    assert naming.subject_text(name.public_bytes()) == written
+
+
 def test_a_name_is_one_line_whatever_is_in_it() -> None:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a\x00b\nc\u202ed")])
-    shown = naming.subject_text(name)
+    shown = naming.subject_text(name.public_bytes())
     assert shown.isprintable()
 
 
