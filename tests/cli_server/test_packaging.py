@@ -58,7 +58,7 @@ def test_systemd_understands_a_unit(path: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-def test_the_service_may_do_little() -> None:
+def test_the_service_may_do_little_and_is_not_started_again_with_a_faulty_configuration() -> None:
     text = (ROOT / "packaging" / "systemd" / "scepkit.service").read_text("utf-8")
     for line in (
         "NoNewPrivileges=yes",
@@ -69,6 +69,8 @@ def test_the_service_may_do_little() -> None:
         "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
         "UMask=0077",
         "Type=notify",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=2",
         "LoadCredential=passphrase:/etc/scepkit/passphrase",
     ):
         assert f"\n{line}\n" in text

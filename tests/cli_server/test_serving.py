@@ -52,6 +52,24 @@ class Site:
         )  # fmt: skip
 
 
+def test_a_database_that_does_not_answer_ends_check_config_and_the_server_alike(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, "")
+    text = site.config.read_text()
+    wrong = text.replace('"sqlite:///scepkit.db"', '"sqlite:///keys"')  # a directory
+    assert wrong != text
+    site.config.write_text(wrong)
+    assert site.admin("check-config", code=5)["error"]["kind"] == "store"
+    words = ["serve", "--config", str(site.config), "--bind", "127.0.0.1:0"]
+    done = subprocess.run(
+        [sys.executable, "-m", "scepkit", *words],
+        capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (5, "")
+    assert 'cannot start reason="the database cannot be used now' in done.stderr
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.interop)])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     if request.param == "sqlite":

@@ -151,7 +151,7 @@ def test_without_room_from_the_beginning_a_server_does_not_start_and_says_why(
     with pytest.raises(AssertionError, match=r"cannot start reason=.*missing/scepkit.db"):
         node.start()
     assert node.process is not None
-    assert node.process.wait(60) == 1
+    assert node.process.wait(60) == 5
 
 
 # ------------------------------------------------------------------ keys that are away

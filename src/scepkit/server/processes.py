@@ -18,7 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-from scepkit.errors import ConfigError, ConfigErrors, ScepError
+from scepkit.errors import (
+    ConfigError,
+    ConfigErrors,
+    KeyUnavailable,
+    ScepError,
+    StoreUnavailable,
+)
 from scepkit.server.backend import MakeBackend
 from scepkit.server.counting import Board
 from scepkit.server.limits import Buckets
@@ -193,8 +199,7 @@ def report(error: ScepError, event: str) -> None:
 def tried(act: Callable[[], None], seconds: float, event: str) -> int:
     """Let a process of its own try something; if it cannot be done, that logs why.
 
-    :returns: the exit code: 0 when it can be done, else as the commands have it, 2 for what is
-        wrong with the configuration and 1 for everything else.
+    :returns: the exit code: 0 when it can be done, else as the commands have it.
     """
     pid = fork()
     if not pid:
@@ -204,7 +209,7 @@ def tried(act: Callable[[], None], seconds: float, event: str) -> int:
             code = 0
         except ScepError as error:
             report(error, event)
-            code = 2 if isinstance(error, ConfigError) else 1
+            code = _code_of(error)
         except BaseException as error:  # the process ends here, whatever happened
             log.critical(event, exc_info=error)
         finally:
@@ -219,6 +224,13 @@ def tried(act: Callable[[], None], seconds: float, event: str) -> int:
     os.waitpid(pid, 0)
     log.error("%s: trying it took longer than %g seconds", event, seconds)
     return 1
+
+
+def _code_of(error: ScepError) -> int:
+    """2 for what is wrong with the configuration, 5 for what is away and may come back."""
+    if isinstance(error, ConfigError):
+        return 2
+    return 5 if isinstance(error, (StoreUnavailable, KeyUnavailable)) else 1
 
 
 def end(code: int) -> NoReturn:
