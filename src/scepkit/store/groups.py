@@ -102,8 +102,9 @@ class Groups:
             self._commit(self._next)
         except BaseException as problem:
             if not self._group:  # it could not even begin: the others need not try in vain
-                self._group.extend(self._waiting)
-                self._waiting.clear()
+                with self._mutex:  # who comes in between would be forgotten, and wait for ever
+                    self._group.extend(self._waiting)
+                    self._waiting.clear()
             for job in self._group:
                 # Whatever came of it: what it was told by the others of its group is not true.
                 if isinstance(problem, Exception):
