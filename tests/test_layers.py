@@ -54,6 +54,7 @@ def test_each_foreign_package_has_one_home(path: Path) -> None:
     homes = {
         "click": modules("cli"),
         "psycopg": [*modules("store", "postgres.py"), *modules("store", "session.py")],
+        "greenlet": modules("server", "bench.py"),
         "httptools": modules("server", "listening.py"),
         "prometheus_client": modules("server", "metrics.py"),
         "starlette": modules("server", "app.py"),

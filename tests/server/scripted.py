@@ -65,6 +65,8 @@ class Script:
 class Backend:
     """What is behind HTTP."""
 
+    by_turns = False
+
     def __init__(self, settings: Settings) -> None:
         check(settings)
         self.service = Script(settings)

@@ -556,8 +556,12 @@ def test_the_numbers_are_those_of_all_workers_and_never_go_back(tmp_path: Path) 
         for _ in range(30):
             server.ask("echo x")
         settles_at(30)
-        text = server.request("GET", "/metrics")
-        assert 'scep_jobs_total{job="broken",result="unavailable"}' in text
+        deadline = time.monotonic() + 60
+        while 'scep_jobs_total{job="broken",result="unavailable"}' not in (
+            text := server.request("GET", "/metrics")
+        ):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.1)
         os.kill(server.pids("worker-1")[0], signal.SIGKILL)
         server.said("ended that should not have")
         settles_at(30)

@@ -6,11 +6,24 @@ import asyncio
 import gc
 import time
 import weakref
+from collections.abc import Callable
 
-from scepkit.server.threads import Threads
+import pytest
+
+from scepkit.server.bench import Bench
+from scepkit.server.threads import Threads, Workplace
 
 
-def test_an_error_is_forgotten_when_it_was_handled() -> None:
+def _threads() -> Workplace:
+    return Threads(1, 1)
+
+
+def _bench() -> Workplace:
+    return Bench(1, 1, Threads(1, 1))
+
+
+@pytest.mark.parametrize("make", [_threads, _bench])
+def test_an_error_is_forgotten_when_it_was_handled(make: Callable[[], Workplace]) -> None:
     """And not when the garbage collector comes, which sees nothing of what libraries hold."""
 
     class Gone(Exception):
@@ -20,7 +33,7 @@ def test_an_error_is_forgotten_when_it_was_handled() -> None:
         raise Gone
 
     async def asked() -> weakref.ref[Gone]:
-        threads = Threads(1, 1)
+        threads = make()
         try:
             await threads.run(fail)
         except Gone as error:

@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from scepkit.core.csr import ParsedCsr
 from scepkit.server.verdicts import Answer, EnrolRequest, No, NoAnswer, Yes
+from scepkit.store import turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Program:
 
     def ask(self, request: EnrolRequest) -> Answer:
         """Run it for a request."""
+        return turns.elsewhere(lambda: self._ask(request))
+
+    def _ask(self, request: EnrolRequest) -> Answer:
         environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",

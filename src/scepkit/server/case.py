@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from time import sleep
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -22,7 +21,7 @@ from scepkit.errors import AlgorithmError, FailInfo
 from scepkit.server.deployment import Deployment, ServedProfile
 from scepkit.server.records import OperationRecord
 from scepkit.server.replies import Context
-from scepkit.store import Store
+from scepkit.store import Store, turns
 from scepkit.store.rows import milliseconds
 from scepkit.values import kept
 
@@ -43,7 +42,7 @@ class Desk:
     deployment: Deployment
     lease: int = 30_000
     patience: float = 0.6
-    sleep: Callable[[float], None] = field(default=sleep, repr=False)
+    sleep: Callable[[float], None] = field(default=turns.pause, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ from scepkit.server.opening import Opened
 from scepkit.server.roles import Generation
 from scepkit.server.standing import as_it_stands, finished
 from scepkit.server.verdicts import Allow, Deny, EnrolRequest, Hold, Seen, same_key
-from scepkit.store import Rollback, certificates, claims, operations
+from scepkit.store import Rollback, certificates, claims, operations, turns
 from scepkit.store.certificates import Reservation
 from scepkit.store.claims import (
     Claim,
@@ -82,6 +82,7 @@ def enrol(case: Case, opened: Opened) -> Answer:
 def _attempt(case: Case, opened: Opened, csr: ParsedCsr, generation: Generation) -> Answer | None:
     """One try; None when another request came in between and it has to be looked at again."""
     record = case.record
+    turns.step()
     with record.timed("authorise"):
         own = same_key(case.request.signer, csr)
         found = _look(case, csr, own=own)
@@ -107,6 +108,7 @@ def _attempt(case: Case, opened: Opened, csr: ParsedCsr, generation: Generation)
     if isinstance(decision, Deny):
         return _refused(case, _refusal_of(decision))
     record.by = decision.by
+    turns.step()
     with record.timed("claim"):
         claimed = _claim(case, csr, key, seen, template, names, decision, generation, recipient)
     match claimed:

@@ -31,7 +31,7 @@ from scepkit.server.limits import Buckets, bucket_of
 from scepkit.server.profile_settings import RateLimit
 from scepkit.server.replies import Context, Document, Reply
 from scepkit.server.settings import Settings
-from scepkit.server.threads import Busy, Threads
+from scepkit.server.threads import Busy, Workplace
 
 log = logging.getLogger("scepkit.server")
 
@@ -167,16 +167,23 @@ class Front:
         self,
         site: Site,
         *,
-        threads: Threads,
+        threads: Workplace,
+        requests: Workplace | None = None,
         buckets: Buckets,
         journal: Journal,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.site = site
         self.threads = threads
+        self.requests = requests or threads
         self.buckets = buckets
         self.journal = journal
         self.clock = clock
+
+    @property
+    def open(self) -> int:
+        """How many calls are being worked on or waiting."""
+        return sum(place.open for place in {self.threads, self.requests})
 
     # ------------------------------------------------------------------ SCEP
 
@@ -228,7 +235,9 @@ class Front:
                 raise Refusal(414, f"the message is too long; at most {site.max_body} bytes")
         self._limit(exchange)
         context = Context(self.clock(), exchange.address, method)
-        return await self.work(lambda: site.service.pki_operation(exchange.profile, body, context))
+        return await self.work(
+            lambda: site.service.pki_operation(exchange.profile, body, context), self.requests
+        )
 
     def _limit(self, exchange: Exchange) -> None:
         limit = exchange.site.rate_limits.get(exchange.profile)
@@ -245,10 +254,10 @@ class Front:
                 429, "too many requests; come again later", headers=_retry(str(int(wait) + 1))
             )
 
-    async def work(self, call: Callable[[], _T]) -> _T:
-        """Run something that waits (for the database, for a key) in a thread."""
+    async def work(self, call: Callable[[], _T], place: Workplace | None = None) -> _T:
+        """Run something that waits (for the database, for a key) in a thread, or in that place."""
         try:
-            return await self.threads.run(call)
+            return await (place or self.threads).run(call)
         except Busy:
             raise Refusal(
                 503, "too much to do; come again later", headers=_retry(_RETRY_WHEN_BUSY)

@@ -23,7 +23,7 @@ from cryptography import x509
 from scepkit.ca import CertificateTemplate, ProfileRefusal, template_for
 from scepkit.core.csr import read_csr
 from scepkit.errors import InputError, ProtocolError
-from scepkit.server import auditing
+from scepkit.server import auditing, tokens
 from scepkit.server.case import Desk
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.deployment import ServedProfile
@@ -270,7 +270,8 @@ def _sign(desk: Desk, work: Work, reserved: Reservation, now: datetime) -> Issue
     prepared = b64decode(json.loads(reserved.frozen)["tbs"])
     checkpoint("sign.begin")
     try:
-        der = generation.issuer.sign(prepared)
+        issuer = generation.issuer
+        der = tokens.signing(issuer.key, lambda: issuer.sign(prepared))
     except Exception as error:  # a token may raise anything; the request is none the worse for it
         log.warning("the key of the CA %s cannot sign: %r", generation.label, error)
         return _release(desk, operation_id, now, "the key cannot sign now")

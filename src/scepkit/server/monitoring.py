@@ -104,7 +104,7 @@ class Monitor:
             gauges = await self._gauges.get()
         except (TimeoutError, Busy):
             gauges = (Gauge("scep_ready", "Whether requests can be answered.", 0),)
-        open_calls = self._front.threads.open
+        open_calls = self._front.open
         gauges = (*gauges, Gauge("scep_worker_requests", "Requests under way here.", open_calls))
         return Reply(200, self._metrics.page(gauges), _METRICS_TYPE)
 

@@ -11,9 +11,12 @@ from dataclasses import replace
 
 from scepkit.core import cms, messages
 from scepkit.core.algorithms import Cipher, Digest
+from scepkit.core.envelope import Password
 from scepkit.core.messages import Failure, PkiStatus, Protection, StillPending
 from scepkit.errors import FailInfo, KeyUnavailable, ScepError
+from scepkit.server import tokens
 from scepkit.server.case import Answer, Case
+from scepkit.store import turns
 
 log = logging.getLogger("scepkit.server")
 
@@ -36,7 +39,8 @@ def seal(case: Case, answer: Answer, protection: Protection, signer: cms.Signer)
             case.record.ended(PkiStatus.PENDING)
         case _:
             case.record.ended(PkiStatus.SUCCESS)
-    try:
+
+    def sealed() -> bytes:
         return messages.seal_reply(
             answer.reply,
             case.request,
@@ -46,6 +50,11 @@ def seal(case: Case, answer: Answer, protection: Protection, signer: cms.Signer)
             recipient=answer.recipient,
             empty_content=True,
         )
+
+    try:
+        if isinstance(answer.recipient, Password):  # deriving a key from it takes long
+            return turns.elsewhere(sealed)
+        return tokens.signing(signer.key, sealed)
     except ScepError:
         raise
     except Exception as error:  # a token may raise anything

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from time import perf_counter, sleep
+from time import perf_counter
 
 from scepkit.core.certificates import view_of
 from scepkit.core.http import CA_CERT_TYPE, NEXT_CA_CERT_TYPE, PKI_MESSAGE_TYPE, printable
@@ -39,7 +39,7 @@ from scepkit.server.queries import query
 from scepkit.server.records import OperationRecord
 from scepkit.server.replies import Context, Document, Reply
 from scepkit.server.sealing import seal
-from scepkit.store import Store, crls
+from scepkit.store import Store, crls, turns
 from scepkit.store.rows import moment
 
 _TEXT = "text/plain"
@@ -70,7 +70,7 @@ class ScepService:
         wait: timedelta = timedelta(milliseconds=600),
         failure_grid: timedelta = timedelta(milliseconds=5),
         clock: Callable[[], float] = perf_counter,
-        sleep: Callable[[float], None] = sleep,
+        sleep: Callable[[float], None] = turns.pause,
     ) -> None:
         self.store = store
         self.deployment = deployment
@@ -169,7 +169,10 @@ class ScepService:
         record.about(request)
         case = Case(self.desk(), found, request, context, record)
         try:
-            body = self._answer(case, began)
+            if request.message_type is MessageType.GET_CRL:  # some are many megabytes
+                body = turns.elsewhere(lambda: self._answer(case, began))
+            else:
+                body = self._answer(case, began)
         except QueueFull:
             record.reason = "too many requests wait for a person"
             retry = (("Retry-After", str(_QUEUE_FULL_RETRY)),)
@@ -188,6 +191,7 @@ class ScepService:
         if isinstance(answer.reply, Failure):
             self._wait(began)
         signer = sealed.opener.signer if sealed.opener else case.profile.roles.signer
+        turns.step()
         with case.record.timed("seal"):
             reply = seal(case, answer, sealed.protection, signer)
         checkpoint("sealed")
@@ -213,6 +217,7 @@ class ScepService:
             name = request.digest.value
             raise AlgorithmError(f"{name} is not accepted here", algorithm=name)
         openers = profile.roles.openers
+        turns.step()
         with case.record.timed("open"):
             if request.message_type is MessageType.CERT_POLL:
                 return look_at(request, openers, ciphers=profile.ciphers)

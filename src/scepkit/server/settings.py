@@ -60,14 +60,15 @@ class ServerSettings:
         maximum=512,
     )
     threads: int = setting(
-        "How many requests one worker process works on at the same time. They mostly wait for the "
-        "database.",
+        "How many requests one worker process works on at the same time: on PostgreSQL each in a "
+        "thread, on SQLite by turns in one, where only those have others that wait for a webhook, "
+        "a program or a token.",
         default=16,
         minimum=1,
         maximum=256,
     )
     waiting: int = setting(
-        "How many more requests may wait for a thread in one worker process; further ones are "
+        "How many more requests may wait for that in one worker process; further ones are "
         "answered with 503 and Retry-After.",
         default=128,
         minimum=0,

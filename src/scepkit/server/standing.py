@@ -14,7 +14,7 @@ from scepkit.server import auditing, issuing
 from scepkit.server.case import Answer, Case, Refusal
 from scepkit.server.issuing import Issued, Work
 from scepkit.server.roles import Generation
-from scepkit.store import certificates
+from scepkit.store import certificates, turns
 from scepkit.store.certificates import Reservation
 from scepkit.store.rows import Operation
 
@@ -55,6 +55,7 @@ def finished(
     case.record.operation = operation_id
     waited = 0.0
     for pause in (*_LOOKS, None):
+        turns.step()
         with case.record.timed("sign"):
             if mine:
                 work = Work(operation_id, case.request.transaction_id, reserved)

@@ -3,18 +3,21 @@
 OpenSSL answers bad PKCS#1 v1.5 padding with a random key, so that nobody learns from an answer
 whether the padding was good (attack A3).  Tokens raise an exception instead, and they also raise
 when they are unplugged.  The rules of this file: an exception of a token never leaves `decrypt`,
-and whether the token is there is asked after every failure alike, whatever its cause.
+and whether the token is there is asked after every failure alike, whatever its cause.  A token
+takes its time, in which the other requests of the thread go on.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 
 from scepkit.core.certificates import PrivateKey
+from scepkit.store import turns
 
 #: Longer than any content key: `envelope` puts a random key of the right length in its place.
 _UNUSABLE_BYTES = 48
@@ -31,6 +34,11 @@ def guarded(key: PrivateKey) -> PrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey) or not is_in_token(key):
         return key
     return key if isinstance(key, GuardedKey) else GuardedKey(key)
+
+
+def signing(key: PrivateKey, call: Callable[[], bytes]) -> bytes:
+    """Run what signs with a key: elsewhere, if a token has it."""
+    return turns.elsewhere(call) if is_in_token(key) else call()
 
 
 def can_decrypt(key: PrivateKey, *, oaep: bool = False) -> bool:
@@ -68,7 +76,7 @@ class GuardedKey(rsa.RSAPrivateKey):
         """What the token says, or random bytes that are no key."""
         replacement = secrets.token_bytes(_UNUSABLE_BYTES)
         try:
-            return self._key.decrypt(ciphertext, padding)
+            return turns.elsewhere(lambda: self._key.decrypt(ciphertext, padding))
         except Exception:
             return replacement
 
@@ -83,7 +91,7 @@ class GuardedKey(rsa.RSAPrivateKey):
 
     def sign(self, data: Any, padding: Any, algorithm: Any) -> bytes:
         """The token's signature."""
-        return self._key.sign(data, padding, algorithm)
+        return turns.elsewhere(lambda: self._key.sign(data, padding, algorithm))
 
     def private_numbers(self) -> NoReturn:
         """Refuse."""

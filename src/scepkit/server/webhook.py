@@ -21,6 +21,7 @@ from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.errors import TransportError
 from scepkit.server.describing import described_request
 from scepkit.server.verdicts import Answer, EnrolRequest, No, NoAnswer, Yes
+from scepkit.store import turns
 
 _LONGEST_ANSWER = 64 * 1024
 
@@ -112,6 +113,9 @@ class Webhook:
             max_response=_LONGEST_ANSWER,
             headers=tuple(headers),
         )
+        return turns.elsewhere(lambda: self._exchange(request))
+
+    def _exchange(self, request: HttpRequest) -> HttpResponse:
         began = monotonic()
         answer = self.transport.exchange(request)
         if answer.status >= 500 and monotonic() - began < self.timeout / 2:

@@ -16,6 +16,7 @@ from scepkit.server import processors
 from scepkit.server.app import create_app
 from scepkit.server.backend import LOOK_SECONDS, Backend
 from scepkit.server.background import Background, Job
+from scepkit.server.bench import Bench
 from scepkit.server.front import Front, site_of
 from scepkit.server.journal import RequestJournal
 from scepkit.server.listening import Listener, make_listener
@@ -91,9 +92,13 @@ class _Worker:
         server = post.settings.server
         site = site_of(post.settings, backend.service)
         self._metrics = Metrics(shared.board, post.place)
+        threads = Threads(server.threads, server.waiting)
         self._front = Front(
             site,
-            threads=Threads(server.threads, server.waiting),
+            threads=threads,
+            requests=Bench(server.threads, server.waiting, threads)
+            if backend.by_turns
+            else threads,
             buckets=shared.buckets,
             journal=RequestJournal(self._metrics),
         )
@@ -124,6 +129,7 @@ class _Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._metrics.publish()
+        self._front.requests.close()
         self._front.threads.close()
 
     def _stop(self) -> None:

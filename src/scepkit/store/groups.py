@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from scepkit.errors import StoreError, StoreUnavailable
+from scepkit.store import turns
 from scepkit.store.driver import Tx
 
 T = TypeVar("T")
@@ -68,18 +69,40 @@ class Groups:
     def run(self, function: Callable[[Tx], T]) -> T:
         """Have a transaction committed, with those of others; its result, or what it raised."""
         job = Job(function)
+        by_turns = turns.current()
+        if by_turns is None:
+            self.run_all([job])
+        else:
+            by_turns.gather(self.run_all, job)
+        result: T = job.outcome()
+        return result
+
+    def run_all(self, jobs: Sequence[Job]) -> None:
+        """Have some transactions committed, with those of others, and set the outcome of each."""
         me = threading.get_ident()
         with self._mutex:
             if self._closed:
                 raise StoreError("the store is closed")
             if self._leader == me:
                 raise StoreError("a transaction was begun within a transaction")
-            self._waiting.append(job)
-            if self._leader is None:
+            self._waiting.extend(jobs)
+            leads = self._leader is None
+            if leads:
                 self._leader = me
-            else:
+            for job in jobs[1:] if leads else jobs:
                 job.gate = threading.Lock()
                 job.gate.acquire()
+        interrupted: BaseException | None = None
+        for job in jobs:
+            try:
+                self._attend(job)
+            except BaseException as problem:  # the others have still to be attended to
+                interrupted = problem
+        if interrupted is not None:
+            raise interrupted
+
+    def _attend(self, job: Job) -> None:
+        """Wait for a job, and lead if it is its turn to."""
         if job.gate is not None:
             try:
                 job.gate.acquire()
@@ -91,8 +114,6 @@ class Groups:
                 raise
         if not job.done:
             self._lead()
-        result: T = job.outcome()
-        return result
 
     def _lead(self) -> None:
         """Commit a group, of which the caller's job is the first, and name the next leader."""
