@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from scepkit.errors import InputError, StoreError
-from scepkit.server.registry import verify_audit
+from scepkit.server.registry import verify_audit, walked_once
 from scepkit.store import Store, audit
 from scepkit.store.driver import Tx
 from scepkit.store.rows import AuditRow, milliseconds
@@ -38,14 +38,8 @@ def write_out(store: Store, last: audit.Head, write: Callable[[AuditRow], None])
 
     :raises StoreError: they are not all there any more, or the database was lost in the middle.
     """
-    begun = False
 
     def walk(tx: Tx) -> int:
-        nonlocal begun
-        if begun:
-            # A store may run this twice; what was written cannot be taken back.
-            raise StoreError("the database was lost in the middle", hint="do the same again")
-        begun = True
         count, link = 0, None
         for row in audit.up_to(tx, last.position):
             write(row)
@@ -54,7 +48,7 @@ def write_out(store: Store, last: audit.Head, write: Callable[[AuditRow], None])
             raise StoreError("somebody else prunes the audit trail", hint="do the same again")
         return count
 
-    return store.snapshot(walk)
+    return walked_once(store, walk)
 
 
 def remove(

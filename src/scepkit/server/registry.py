@@ -225,14 +225,7 @@ def _export(
     actor: str,
     now: datetime,
 ) -> int:
-    begun = False
-
     def walk(tx: Tx) -> int:
-        nonlocal begun
-        if begun:
-            # A store may run this twice; what was written cannot be taken back.
-            raise StoreUnavailable("the database was lost in the middle", hint="export again")
-        begun = True
         count = 0
         for row in every(tx):
             write(row)
@@ -240,7 +233,25 @@ def _export(
         return count
 
     _record(store, action, actor, now)
-    return store.snapshot(walk)
+    return walked_once(store, walk)
+
+
+def walked_once(store: Store, walk: Callable[[Tx], int]) -> int:
+    """What `walk` returns, which writes out what it reads and so cannot be repeated.
+
+    :raises StoreUnavailable: the database was lost in the middle, or cannot be used.
+    """
+    begun = False
+
+    def run(tx: Tx) -> int:
+        nonlocal begun
+        if begun:
+            # A store runs again what a lost connection has cut off; what was written stays.
+            raise StoreUnavailable("the database was lost in the middle", hint="do the same again")
+        begun = True
+        return walk(tx)
+
+    return store.snapshot(run)
 
 
 def _record(store: Store, action: str, actor: str, now: datetime) -> None:
