@@ -103,6 +103,7 @@ class ScepBackend:
         self._settings = settings
         self._lock = threading.Lock()
         self._coming: _Coming | None = None
+        self._told: set[str] = set()
         self._started = datetime.now(UTC)
         self._store = open_database(settings)
         try:
@@ -202,6 +203,18 @@ class ScepBackend:
                 challenge_key=self.service.deployment.pepper.fingerprint,
             )
         )
+        self._look_at_others(now)
+
+    def _look_at_others(self, now: datetime) -> None:
+        """Say once that a node with another challenge key runs beside this one."""
+        from scepkit.server.cautions import other_challenge_keys
+
+        name, pepper = node_name(self._settings), self.service.deployment.pepper
+        found = set(other_challenge_keys(self._store, name, pepper, now))
+        for caution in sorted(found - self._told):
+            log.warning("caution", extra=with_fields({"reason": caution}))
+        # Should it go and come again, that is news again.
+        self._told = found
 
 
 def node_name(settings: Settings) -> str:

@@ -70,6 +70,31 @@ def test_a_server_says_at_its_start_that_its_challenge_key_is_another(tmp_path: 
         assert "than when this server last ran" in "".join(serving.cautions())
 
 
+def test_a_running_server_says_once_that_another_challenge_key_has_come(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    files(tmp_path, pki.root())
+    settings = configured(tmp_path)
+    backend.prepare(settings)
+
+    def said_at(now: datetime) -> list[str]:
+        caplog.clear()
+        job.run(now)
+        return [TextFormatter().format(one) for one in caplog.records]
+
+    with closing(backend.ScepBackend(settings)) as serving:
+        (job,) = (job for job in serving.jobs if job.name == "heartbeat")
+        assert said_at(NOW) == []
+        with backend.open_database(settings) as store:
+            beat(store, "newcomer", b"q" * 32)
+            (told,) = said_at(NOW)
+            assert "caution" in told
+            assert "than that of the node newcomer" in told
+            assert said_at(NOW) == []
+            assert said_at(NOW + timedelta(minutes=5)) == []
+            assert len(said_at(NOW)) == 1
+
+
 def test_a_server_that_begins_with_an_empty_database_says_what_is_not_in_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
