@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +18,7 @@ from scepkit.server.metrics import Gauge
 from scepkit.server.replies import Context, Document, Reply
 from scepkit.server.serve import serve
 from scepkit.server.settings import Settings
+from scepkit.store import turns
 
 
 class Script:
@@ -39,7 +39,7 @@ class Script:
             case "sleep":
                 with (self.settings.directory / "asleep").open("a") as file:
                     file.write("z")
-                time.sleep(float(rest))
+                turns.pause(float(rest))
                 return text("slept")
             case "die":
                 os._exit(3)
@@ -64,8 +64,6 @@ class Script:
 
 class Backend:
     """What is behind HTTP."""
-
-    by_turns = False
 
     def __init__(self, settings: Settings) -> None:
         check(settings)

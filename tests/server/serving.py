@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scepkit.server.app import create_app
+from scepkit.server.bench import Bench
 from scepkit.server.counting import Board
 from scepkit.server.front import Front, site_of
 from scepkit.server.journal import RequestJournal
@@ -172,9 +173,11 @@ def running(
     waiting = server.get("waiting", 128)
     site = site_of(settings_for(**server), script)
     metrics = Metrics(Board(1), 0)
+    elsewhere = Threads(threads, waiting)
     front = Front(
         site,
-        threads=Threads(threads, waiting),
+        threads=elsewhere,
+        bench=Bench(threads, waiting, elsewhere),
         buckets=Buckets(),
         journal=RequestJournal(metrics),
     )

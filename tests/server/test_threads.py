@@ -11,19 +11,19 @@ from collections.abc import Callable
 import pytest
 
 from scepkit.server.bench import Bench
-from scepkit.server.threads import Threads, Workplace
+from scepkit.server.threads import Threads
 
 
-def _threads() -> Workplace:
+def _threads() -> Threads | Bench:
     return Threads(1, 1)
 
 
-def _bench() -> Workplace:
+def _bench() -> Threads | Bench:
     return Bench(1, 1, Threads(1, 1))
 
 
 @pytest.mark.parametrize("make", [_threads, _bench])
-def test_an_error_is_forgotten_when_it_was_handled(make: Callable[[], Workplace]) -> None:
+def test_an_error_is_forgotten_when_it_was_handled(make: Callable[[], Threads | Bench]) -> None:
     """And not when the garbage collector comes, which sees nothing of what libraries hold."""
 
     class Gone(Exception):

@@ -9,6 +9,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +19,8 @@ from scepkit.errors import InputError, StoreError, StoreUnavailable
 from scepkit.store import Store, Tx, audit, challenges, open_store, postgres, session
 from scepkit.store.challenges import NewChallenge
 from scepkit.store.claims import Claimed
+from scepkit.store.driver import Rollback
+from tests.server.benches import a_bench, all_of
 from tests.store.enrolling import (
     HOUR,
     NOW,
@@ -482,3 +486,100 @@ def test_closing_waits_for_what_is_under_way(url: str) -> None:
         let_go.set()
         assert result.result(10) == "done"
         closed.result(10)
+
+
+# ------------------------------------------------------------------------------------ groups
+
+
+def put(store: Store, word: str) -> str:
+    def insert(tx: Tx) -> str:
+        tx.run("INSERT INTO word (word) VALUES (:word)", {"word": word})
+        return word
+
+    return store.write(insert)
+
+
+@pytest.fixture
+def words(store: Store) -> Iterator[Callable[[], dict[str, str]]]:
+    """A table, and which words are in it: each with the number of its transaction."""
+    store.write(lambda tx: tx.run("CREATE TABLE word (word TEXT UNIQUE)"))
+
+    def found() -> dict[str, str]:
+        return dict(
+            store.read(
+                lambda tx: [
+                    (word, number)
+                    for word, number in tx.all("SELECT word, CAST(xmin AS text) FROM word")
+                ]
+            )
+        )
+
+    yield found
+    store.write(lambda tx: tx.run("DROP TABLE word"))
+
+
+def test_requests_that_take_turns_are_committed_together(
+    store: Store, words: Callable[[], dict[str, str]]
+) -> None:
+    with a_bench() as bench:
+        found = all_of(bench, *(partial(put, store, f"w{number}") for number in range(8)))
+    assert found == [f"w{number}" for number in range(8)]
+    assert set(words()) == set(found)
+    assert len(set(words().values())) == 1
+
+
+def test_a_transaction_of_a_group_that_fails_fails_alone(
+    store: Store, words: Callable[[], dict[str, str]]
+) -> None:
+    def undo(tx: Tx) -> None:
+        tx.run("INSERT INTO word (word) VALUES ('never')")
+        raise Rollback("undone")
+
+    put(store, "taken")
+    with a_bench() as bench:
+        first, failed, undone, last = all_of(
+            bench,
+            lambda: put(store, "first"),
+            lambda: put(store, "taken"),
+            lambda: store.write(undo),
+            lambda: put(store, "last"),
+        )
+    assert (first, undone, last) == ("first", "undone", "last")
+    assert isinstance(failed, StoreError)
+    assert set(words()) == {"taken", "first", "last"}
+
+
+def test_who_waits_for_a_lock_does_not_hold_up_its_group(
+    store: Store, url: str, words: Callable[[], dict[str, str]]
+) -> None:
+    done: list[str] = []
+
+    def late() -> None:
+        put(store, "locked")
+        done.append("late")
+
+    def quick(other: psycopg.Connection[Any]) -> None:
+        put(store, "free")
+        done.append("quick")
+        other.rollback()
+
+    with psycopg.connect(url) as other:
+        other.execute("INSERT INTO word (word) VALUES ('locked')")
+        with a_bench() as bench:
+            assert all_of(bench, late, partial(quick, other)) == [None, None]
+    assert done == ["quick", "late"]
+    assert set(words()) == {"locked", "free"}
+
+
+def test_while_the_server_is_away_all_of_a_group_are_told(restarting: PostgresServer) -> None:
+    with open_store(restarting.url(restarting.new_database())) as store:
+        store.write(lambda tx: tx.run("CREATE TABLE word (word TEXT UNIQUE)"))
+        restarting.stop()
+        try:
+            with a_bench() as bench:
+                found = all_of(bench, *(partial(put, store, f"w{number}") for number in range(3)))
+        finally:
+            restarting.start()
+        assert [type(one) for one in found] == [StoreUnavailable] * 3
+        with a_bench() as bench:
+            assert all_of(bench, lambda: put(store, "again")) == ["again"]

@@ -50,10 +50,6 @@ class Backend(Protocol):
     def jobs(self) -> Sequence[Job]:
         """What is to be done without being asked, by one process of the machine."""
 
-    @property
-    def by_turns(self) -> bool:
-        """Whether requests are best worked on by turns: what they write is committed together."""
-
     def cautions(self) -> Sequence[str]:
         """What works, but perhaps not as it was meant."""
 
@@ -122,11 +118,6 @@ class ScepBackend:
             Job("expire", 60.0, lambda now: jobs.expire_pending(service, now)),
             Job("heartbeat", 20.0, self._beat),
         )
-
-    @property
-    def by_turns(self) -> bool:
-        """SQLite's transactions are committed together; PostgreSQL's are waited for, each alone."""
-        return self._store.driver.kind == "sqlite"
 
     def cautions(self) -> Sequence[str]:
         """What works, but perhaps not as it was meant."""

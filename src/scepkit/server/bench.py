@@ -48,7 +48,7 @@ class _Next(NamedTuple):
 
 
 class Bench:
-    """One thread for one event loop; `scepkit.server.threads.Workplace`.
+    """One thread for one event loop.
 
     :param most: how many requests may be under way, with those that wait for others.
     :param waiting: how many more may wait to be taken up.

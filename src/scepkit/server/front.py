@@ -27,11 +27,12 @@ from scepkit.server.asking import (
     read_body,
     throw_away,
 )
+from scepkit.server.bench import Bench
 from scepkit.server.limits import Buckets, bucket_of
 from scepkit.server.profile_settings import RateLimit
 from scepkit.server.replies import Context, Document, Reply
 from scepkit.server.settings import Settings
-from scepkit.server.threads import Busy, Workplace
+from scepkit.server.threads import Busy, Threads
 
 log = logging.getLogger("scepkit.server")
 
@@ -167,15 +168,15 @@ class Front:
         self,
         site: Site,
         *,
-        threads: Workplace,
-        requests: Workplace | None = None,
+        threads: Threads,
+        bench: Bench,
         buckets: Buckets,
         journal: Journal,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self.site = site
         self.threads = threads
-        self.requests = requests or threads
+        self.bench = bench
         self.buckets = buckets
         self.journal = journal
         self.clock = clock
@@ -183,7 +184,7 @@ class Front:
     @property
     def open(self) -> int:
         """How many calls are being worked on or waiting."""
-        return sum(place.open for place in {self.threads, self.requests})
+        return self.threads.open + self.bench.open
 
     # ------------------------------------------------------------------ SCEP
 
@@ -236,7 +237,7 @@ class Front:
         self._limit(exchange)
         context = Context(self.clock(), exchange.address, method)
         return await self.work(
-            lambda: site.service.pki_operation(exchange.profile, body, context), self.requests
+            lambda: site.service.pki_operation(exchange.profile, body, context), self.bench
         )
 
     def _limit(self, exchange: Exchange) -> None:
@@ -254,7 +255,7 @@ class Front:
                 429, "too many requests; come again later", headers=_retry(str(int(wait) + 1))
             )
 
-    async def work(self, call: Callable[[], _T], place: Workplace | None = None) -> _T:
+    async def work(self, call: Callable[[], _T], place: Threads | Bench | None = None) -> _T:
         """Run something that waits (for the database, for a key) in a thread, or in that place."""
         try:
             return await (place or self.threads).run(call)

@@ -60,9 +60,8 @@ class ServerSettings:
         maximum=512,
     )
     threads: int = setting(
-        "How many requests one worker process works on at the same time: on PostgreSQL each in a "
-        "thread, on SQLite by turns in one, where only those have others that wait for a webhook, "
-        "a program or a token.",
+        "How many requests one worker process works on at the same time: by turns in one thread, "
+        "and in others while they wait for a webhook, a program or a token.",
         default=16,
         minimum=1,
         maximum=256,

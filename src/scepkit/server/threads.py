@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -23,23 +23,6 @@ _Task = tuple[Callable[[], Any], Done]
 
 class Busy(Exception):
     """So much is waiting already that there is no point in waiting too."""
-
-
-class Workplace(Protocol):
-    """Where calls are worked on, other than in the event loop."""
-
-    @property
-    def open(self) -> int:
-        """How many calls are being worked on or waiting."""
-
-    def run(self, call: Callable[[], _T]) -> Awaitable[_T]:
-        """What `call` returns or raises.
-
-        :raises Busy: too many calls are waiting.
-        """
-
-    def close(self) -> None:
-        """End when what waits is done."""
 
 
 class Answers:

@@ -96,9 +96,7 @@ class _Worker:
         self._front = Front(
             site,
             threads=threads,
-            requests=Bench(server.threads, server.waiting, threads)
-            if backend.by_turns
-            else threads,
+            bench=Bench(server.threads, server.waiting, threads),
             buckets=shared.buckets,
             journal=RequestJournal(self._metrics),
         )
@@ -129,7 +127,7 @@ class _Worker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._metrics.publish()
-        self._front.requests.close()
+        self._front.bench.close()
         self._front.threads.close()
 
     def _stop(self) -> None:

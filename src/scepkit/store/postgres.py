@@ -24,7 +24,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
+from scepkit.store import turns
 from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Statement, Tx
+from scepkit.store.groups import Groups, Job, Next
 from scepkit.store.session import Connection, Session, changed, rows_of
 
 T = TypeVar("T")
@@ -40,6 +42,11 @@ CONNECT_TIMEOUT = 5
 
 #: Rows that a stream fetches at once.
 STREAM_ROWS = 500
+
+#: Milliseconds that a group of transactions waits for a lock: then each waits for itself, and
+#: groups that stand crosswise do not wait for PostgreSQL to notice.
+GROUP_LOCK_TIMEOUT = 100
+_GROUP_LOCKS = f"SET LOCAL lock_timeout = {GROUP_LOCK_TIMEOUT}"
 
 _ALONE = zlib.crc32(b"scepkit.alone")
 
@@ -122,6 +129,10 @@ class _NotCommitted(Exception):
     def __init__(self, problem: psycopg.Error) -> None:
         super().__init__()
         self.problem = problem
+
+
+class _Alone(Exception):
+    """A transaction has to be run for itself."""
 
 
 class _Pool:
@@ -224,9 +235,13 @@ class PostgresDriver:
         }
         self._node = node
         self._pool = _Pool(make_conninfo("", **settings), connections)
+        self.groups = Groups(self._commit_group)
 
     def write(self, function: Callable[[Tx], T]) -> T:
-        return self._run(function, commit=True)
+        if turns.current() is not None:
+            with suppress(_Alone):
+                return self.groups.run(function)
+        return turns.elsewhere(lambda: self._run(function, commit=True))
 
     def alone(self, function: Callable[[Tx], T]) -> T:
         def locked(tx: Tx) -> T:
@@ -288,6 +303,42 @@ class PostgresDriver:
             with suppress(psycopg.Error):
                 session.settle()
             self._pool.give(session)
+
+    # ------------------------------------------------------------------------------------ groups
+
+    def _commit_group(self, following: Next) -> None:
+        """Commit the transactions of requests that take turns in a thread as one."""
+        jobs = list(iter(following, None))
+        try:
+            committed = self._together(jobs)
+        except psycopg.Error as problem:
+            raise _told(problem) from problem
+        if not committed:
+            for job in jobs:
+                job.problem = _Alone()
+
+    def _together(self, jobs: Sequence[Job]) -> bool:
+        """Whether one transaction did all jobs; if not, nothing of them was committed."""
+        session = self._pool.take()
+        committing = False
+        try:
+            session.begin(_GROUP_LOCKS)
+            tx = PostgresTx(session, self._node)
+            for job in jobs:
+                job.value = job.function(tx)
+            committing = True
+            session.commit()
+        except Exception:
+            if session.closed:
+                self._pool.forget()
+                if committing:  # nobody knows what became of it
+                    raise
+            return False
+        finally:
+            with suppress(psycopg.Error):
+                session.settle()
+            self._pool.give(session)
+        return True
 
     # ----------------------------------------------------------------------------- administration
 

@@ -111,9 +111,9 @@ class Session:
         """Whether it is open and no transaction is."""
         return self._pgconn.transaction_status == _IDLE
 
-    def begin(self) -> None:
-        """Begin a transaction, with its first statement."""
-        self._queue.append(_BEGIN)
+    def begin(self, *settings: str) -> None:
+        """Begin a transaction, with its first statement; `settings` are for it alone."""
+        self._queue += [_BEGIN, *map(_queued, settings)]
 
     def send(self, sql: str, parameters: Parameters) -> None:
         """Run a statement with the next one that is waited for; what it raises comes then.
