@@ -57,13 +57,14 @@ def noise(label: str, number: int) -> bytes:
 
 def serial(number: int) -> str:
     """The serial number of a row."""
-    return "1" + noise("serial", number).hex()[:38]
+    return "1234567"[number % 7] + noise("serial", number).hex()[:39]
 
 
 def _statements(dialect: _Dialect) -> list[str]:
     """What fills the tables with the rows from :first to :last."""
     subject = "'CN=device-' || n || ',O=Acme'"
-    number = f"'1' || substr({dialect.hex(dialect.noise('serial'))}, 1, 38)"
+    random = f"substr({dialect.hex(dialect.noise('serial'))}, 1, 39)"
+    number = f"substr('1234567', CAST(1 + n % 7 AS INTEGER), 1) || {random}"
     return [
         f"""{dialect.series} INSERT INTO challenge (
                 id, profile, mac, bind, label, uses, uses_left, expires_at, created_at, created_by)

@@ -117,7 +117,7 @@ def test_a_query_passes_to_its_end() -> None:
         ("Q40", "for another certificate", "recipient", "FAILURE badMessageCheck (1)"),
         ("RFC 8894 3.1", "has 2 recipients", "recipient", "FAILURE badMessageCheck (1)"),
         ("RFC 8894 3.2.2", "is a Certificate", "messageData", "FAILURE badMessageCheck (1)"),
-        ("RFC 8894 2.3", "has another key", "who asks", "FAILURE badRequest (2)"),
+        ("RFC 8894 2.3", "has another key", "who asks", "FAILURE badMessageCheck (1)"),
         ("RFC 8894 2.4", "the RenewalReq is", "who asks", "FAILURE badRequest (2)"),
         ("A24", "the key is RSA with 512 bits", "keys", "FAILURE badRequest (2)"),
     ],

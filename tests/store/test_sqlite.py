@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -248,6 +249,31 @@ def test_interrupted_leader_loses_nobody(store: Store) -> None:
         with pytest.raises(KeyboardInterrupt):
             store.write(interrupted)
         assert [one.result(30) for one in results] == ["a0", "a1", "a2"]
+
+
+def test_nobody_is_forgotten_while_no_transaction_can_begin() -> None:
+    def down(following: groups.Next) -> None:
+        raise StoreUnavailable("it is locked")
+
+    queue, calls, interval = groups.Groups(down), 1500, sys.getswitchinterval()
+
+    def call_often() -> int:
+        told = 0
+        for _ in range(calls):
+            try:
+                queue.run(lambda tx: None)
+            except StoreUnavailable:
+                told += 1
+        return told
+
+    threads = ThreadPoolExecutor(8)
+    sys.setswitchinterval(1e-6)  # so that threads take turns everywhere
+    try:
+        results = [threads.submit(call_often) for _ in range(8)]
+        assert [one.result(60) for one in results] == [calls] * 8
+    finally:
+        sys.setswitchinterval(interval)
+        threads.shutdown(wait=False)
 
 
 def test_interrupted_caller_is_served_before_it_leaves(store: Store) -> None:

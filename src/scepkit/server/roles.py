@@ -218,10 +218,10 @@ def _announced(active: Generation, ra: RaKeys) -> RaKeys:
     So that certificates of the next generation can be there before it is activated, and those of
     the last one after.
     """
-    decrypt = sorted(ra.decrypt, key=lambda pair: not issued_by(pair.certificate, active))
+    decrypt = sorted(ra.decrypt, key=lambda pair: not _issued_by(pair.certificate, active))
     sign = ra.sign
-    if sign is not None and decrypt and not issued_by(sign.certificate, active):
-        sign = next((one for one in decrypt if issued_by(one.certificate, active)), sign)
+    if sign is not None and decrypt and not _issued_by(sign.certificate, active):
+        sign = next((one for one in decrypt if _issued_by(one.certificate, active)), sign)
     return RaKeys(tuple(decrypt), sign or (decrypt[0] if decrypt else None))
 
 
@@ -261,7 +261,7 @@ def _ra_faults(authority: Authority, ra: RaKeys, now: datetime) -> list[str]:
             faults.append(f"{name} does not belong to its key")
         if what == "decrypts" and not isinstance(pair.key, rsa.RSAPrivateKey):
             faults.append(f"{name} has no RSA key, and only RSA decrypts")
-        if not any(issued_by(pair.certificate, one) for one in authority.generations):
+        if not any(_issued_by(pair.certificate, one) for one in authority.generations):
             faults.append(f"{name} was not issued by the CA {authority.name}")
         usage = Facts(pair.certificate).key_usage
         if usage is not None and not getattr(usage, bit):
@@ -279,8 +279,7 @@ def _camel(bit: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def issued_by(certificate: x509.Certificate, generation: Generation) -> bool:
-    """Whether a generation has signed a certificate, which names it as its issuer."""
+def _issued_by(certificate: x509.Certificate, generation: Generation) -> bool:
     try:
         certificate.verify_directly_issued_by(generation.certificate)
     except Exception:  # `cryptography` raises five kinds here, and each of them means no

@@ -44,44 +44,21 @@ class Head(NamedTuple):
     Attributes:
         status: the three digits.
         headers: by their names in small letters; of several with one name, the first.
-        is_1_0: it is HTTP/1.0.
+        is_chunked: the body comes in chunks.
+        length: how long the body is; None when it ends with the connection, or comes in chunks.
+        keeps_alive: another request may be sent over this connection.
     """
 
     status: int
     headers: dict[str, str]
-    is_1_0: bool
+    is_chunked: bool
+    length: int | None
+    keeps_alive: bool
 
     def header(self, name: str) -> str:
         """The value of a header on one line, "" for none; `name` is in small letters."""
         value = self.headers.get(name, "")
         return value if value.isprintable() else " ".join(value.splitlines())
-
-    @property
-    def is_chunked(self) -> bool:
-        """Whether the body comes in chunks."""
-        return self.headers.get("transfer-encoding", "").lower() == "chunked"
-
-    @property
-    def length(self) -> int | None:
-        """How long the body is; None when it ends with the connection, or comes in chunks."""
-        if self.status in _WITHOUT_BODY:
-            return 0
-        text = self.headers.get("content-length", "")
-        if self.is_chunked or not (text.isascii() and text.isdigit()):
-            return None
-        digits = text.lstrip("0") or "0"
-        return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
-
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether another request may be sent over this connection."""
-        if self.length is None and not self.is_chunked:
-            return False
-        connection = self.headers.get("connection", "").lower()
-        if not self.is_1_0:
-            return "close" not in connection
-        named = self.headers.get("proxy-connection", "").lower()
-        return "keep-alive" in connection or "keep-alive" in named or "keep-alive" in self.headers
 
 
 def read_head(stream: BufferedReader) -> Head:
@@ -95,7 +72,30 @@ def read_head(stream: BufferedReader) -> Head:
         is_1_0, status = _status(lines[0])
         headers = _headers(lines)
         if status != 100:
-            return Head(status, headers, is_1_0)
+            is_chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+            length = None if is_chunked else _length(headers)
+            if status in _WITHOUT_BODY:
+                is_chunked, length = False, 0
+            ends = is_chunked or length is not None
+            return Head(status, headers, is_chunked, length, ends and _stays(headers, is_1_0))
+
+
+def _length(headers: dict[str, str]) -> int | None:
+    text = headers.get("content-length", "")
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if len(text) > _MOST_DIGITS:
+        text = text.lstrip("0") or "0"
+    return int(text) if len(text) <= _MOST_DIGITS else 10**_MOST_DIGITS
+
+
+def _stays(headers: dict[str, str], is_1_0: bool) -> bool:
+    """Whether the server leaves a connection open after a response whose end can be seen."""
+    connection = headers.get("connection", "").lower()
+    if not is_1_0:
+        return "close" not in connection
+    named = headers.get("proxy-connection", "").lower()
+    return "keep-alive" in connection or "keep-alive" in named or "keep-alive" in headers
 
 
 def _lines_that_came(stream: BufferedReader) -> list[bytes]:
@@ -161,7 +161,7 @@ def read_body(stream: BufferedReader, head: Head, limit: int) -> bytes:
     :raises NotHttpError: a line between its chunks is too long.
     :raises TooLargeError: it is longer than `limit` bytes.
     """
-    if head.is_chunked and head.status not in _WITHOUT_BODY:
+    if head.is_chunked:
         return _join_chunks(stream, limit)
     length = head.length
     if length is None:

@@ -214,7 +214,7 @@ def test_p7_every_decision_has_a_row_and_no_row_has_a_secret(
             "challenge.reuse",
         ),
         (world.ask(world.device("y").enrol(transaction_id="4")), "request.hold"),
-        (world.ask(device.renew("rsa3072", transaction_id="5")), "request.deny"),
+        (world.ask(device.renew("rsa3072", transaction_id="5")), "request.unreadable"),
         (world.ask(device.poll(transaction_id="6")), "poll.deny"),
         (world.ask(device.message(GetCert(b"\x30\x00", 1))), "query.deny"),
         (world.ask(device.enrol(csr=b"x")), "request.unreadable"),

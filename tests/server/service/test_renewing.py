@@ -10,8 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from scepkit.core import asn1
+from scepkit.core.algorithms import Digest
 from scepkit.core.certificates import view_of
 from scepkit.core.cms import Signer
+from scepkit.core.signed import signed
 from scepkit.errors import FailInfo
 from scepkit.server.auth_challenge import ChallengePolicy
 from scepkit.server.auth_renewal import NO_RENEWAL, RenewalPolicy
@@ -63,6 +66,19 @@ def test_a_good_certificate_gets_a_new_one_without_a_challenge(store: Store) -> 
         ("enrol", None),
         ("renew", f"{device.certificate.serial_number:x}"),  # type: ignore[union-attr]
     ]
+
+
+def test_a_certificate_that_was_signed_with_sha_1_long_ago_can_be_renewed(lite: Store) -> None:
+    """One that a CA issued before it moved here."""
+    world = renewing(lite)
+    device = enrolled(world)
+    assert device.certificate is not None
+    tbs, sha256, _ = asn1.read(asn1.CERTIFICATE, view_of(device.certificate).der, "certificate")
+    sha1 = asn1.algorithm("1.2.840.113549.1.1.5", b"\5\0")
+    old = signed(tbs.replace(sha256, sha1), pki.root().key, Digest.SHA1)
+    lite.write(lambda tx: tx.run("UPDATE certificate SET der = :der", {"der": old}))
+    device = replace(device, certificate=x509.load_der_x509_certificate(old))
+    assert certificate_of(again(device)).subject == device.name
 
 
 def test_a_pkcs_req_signed_with_the_certificate_is_a_renewal_too(store: Store) -> None:

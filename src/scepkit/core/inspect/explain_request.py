@@ -195,20 +195,31 @@ def _wishes(found: Inspection, csr: CsrInfo) -> Iterator[Check]:
         remedy = "sign the request with the key in it"
         text = f"its own signature is {csr.signature}"
         yield Check(step, "fails", text, _UNOPENED, remedy, "RFC 2986 4.2")
-    for code, verdict, remedy in _WHO_ASKS:
-        yield from noted(found, "who asks", verdict, (code,), BAD_REQUEST, remedy)
+    for code, verdict, answer, remedy in _WHO_ASKS:
+        yield from noted(found, "who asks", verdict, (code,), answer, remedy)
     remedy = "use RSA 2048 or more, or EC P-256"
     yield from noted(found, "keys", "fails", ("A24",), BAD_REQUEST, remedy)
     yield from noted(found, "wishes", "risk", ("A8",), BAD_REQUEST, "leave basicConstraints out")
     yield _challenge(found, csr.challenge_password)
 
 
-_WHO_ASKS: tuple[tuple[str, Verdict, str], ...] = (
-    ("RFC 8894 2.3:another key", "fails", "sign the message with the key of the request (A1)"),
-    ("Q04", "risk", "give both the same subject, or let the server compare keys alone"),
+_WHO_ASKS: tuple[tuple[str, Verdict, str, str], ...] = (
+    (
+        "RFC 8894 2.3:another key",
+        "fails",
+        _UNOPENED,
+        "sign the message with the key of the request (A1)",
+    ),
+    (
+        "Q04",
+        "risk",
+        BAD_REQUEST,
+        "give both the same subject, or let the server compare keys alone",
+    ),
     (
         "RFC 8894 2.4:RenewalReq",
         "fails",
+        BAD_REQUEST,
         "sign a RenewalReq with the certificate that is renewed, or send a PKCSReq",
     ),
 )
