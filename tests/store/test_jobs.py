@@ -26,6 +26,11 @@ def test_job_of_somebody_who_died_is_free_when_the_lease_is_over(store: Store) -
     assert not acquire(store, "a", NOW + MINUTE)
 
 
+def test_job_of_somebody_whose_clock_was_ahead_is_free(store: Store) -> None:
+    assert acquire(store, "a", NOW + 24 * 60 * MINUTE)
+    assert acquire(store, "b")
+
+
 def test_released_job_is_free_at_once(store: Store) -> None:
     assert acquire(store, "a")
     store.write(lambda tx: jobs.release(tx, "crl", "b"))

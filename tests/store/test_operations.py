@@ -42,6 +42,15 @@ def test_operation_cannot_be_taken_over_while_its_lease_lasts(store: Store) -> N
     assert take_over(store, number, NOW + MINUTE) is None
 
 
+def test_lease_of_a_clock_that_was_ahead_holds_nobody_up(store: Store) -> None:
+    number = claimed(store, a_claim(lease=24 * HOUR))
+    assert [one.id for one in store.read(lambda tx: operations.abandoned(tx, NOW))] == [number]
+    assert store.read(lambda tx: operations.unfinished(tx, NOW)) == 1
+    assert take_over(store, number, NOW) is not None
+    assert take_over(store, number, NOW) is None
+    assert store.read(lambda tx: operations.unfinished(tx, NOW)) == 0
+
+
 def test_released_operation_can_be_taken_over_at_once(store: Store) -> None:
     number = claimed(store, a_claim(lease=HOUR))
     store.write(lambda tx: operations.release(tx, number, NOW + 1))

@@ -1,26 +1,37 @@
 """Who does what only one server process may do at a time, and which processes there are.
 
 A job is held by a lease in a row: whoever dies leaves it to the others when the lease is over.
-Leases are compared by the servers' clocks, so these have to agree to within a lease's length.  No
-promise hangs on it: two holders at once would do work twice, not wrong.
+Leases are compared by the servers' clocks, so these have to agree to within a lease's length; one
+that ends later than any could was taken by a clock that was ahead, and holds nobody up.  No promise
+hangs on it: two holders at once would do work twice, not wrong.
 """
 
 from __future__ import annotations
 
 from scepkit.store.driver import Tx
-from scepkit.store.rows import Node, columns
+from scepkit.store.rows import LONGEST_LEASE, Node, columns
 
 _ACQUIRE = """
     INSERT INTO job (name, holder, lease_until) VALUES (:name, :holder, :until)
     ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, lease_until = excluded.lease_until
     WHERE job.holder = excluded.holder OR job.lease_until <= :now
+        OR job.lease_until > :longest
 """
 
 
 def acquire(tx: Tx, name: str, holder: str, now: int, lease: int) -> bool:
     """Begin or go on with a job for `lease` milliseconds; False when somebody else has it."""
     return bool(
-        tx.run(_ACQUIRE, {"name": name, "holder": holder, "now": now, "until": now + lease})
+        tx.run(
+            _ACQUIRE,
+            {
+                "name": name,
+                "holder": holder,
+                "now": now,
+                "longest": now + LONGEST_LEASE,
+                "until": now + lease,
+            },
+        )
     )
 
 

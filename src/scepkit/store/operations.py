@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from scepkit.store import audit
 from scepkit.store.driver import Parameters, Tx
-from scepkit.store.rows import Operation, OperationState, columns
+from scepkit.store.rows import LONGEST_LEASE, Operation, OperationState, columns
 from scepkit.store.searching import containing
 
 _COLUMNS = columns(Operation)
@@ -135,9 +135,13 @@ def search(
 # ------------------------------------------------------------------------ working at approved ones
 
 
+#: A lease is over at its time, and also when that is farther away than any lease is long: then it
+#: was taken by a clock that was ahead, and nobody may be there to end it.
+_OVER = "(lease_until <= :now OR lease_until > :longest)"
+
 _TAKE_OVER = f"""
     UPDATE operation SET lease_until = :until, attempts = attempts + 1
-    WHERE id = :id AND state = 'approved' AND lease_until <= :now
+    WHERE id = :id AND state = 'approved' AND {_OVER}
     RETURNING {_COLUMNS}
 """
 
@@ -147,7 +151,11 @@ def take_over(tx: Tx, operation_id: int, now: int, lease: int) -> Operation | No
 
     None when somebody holds the lease, or when there is nothing left to do.
     """
-    return _one(tx, _TAKE_OVER, {"id": operation_id, "now": now, "until": now + lease})
+    return _one(
+        tx,
+        _TAKE_OVER,
+        {"id": operation_id, "now": now, "longest": now + LONGEST_LEASE, "until": now + lease},
+    )
 
 
 def release(tx: Tx, operation_id: int, now: int) -> None:
@@ -161,15 +169,18 @@ def release(tx: Tx, operation_id: int, now: int) -> None:
 def abandoned(tx: Tx, now: int, limit: int = 100) -> list[Operation]:
     """Approved operations whose lease is over, for the sweeper; each has to be taken over."""
     rows = tx.all(
-        f"{_SELECT} WHERE lease_until <= :now ORDER BY lease_until LIMIT :limit",
-        {"now": now, "limit": limit},
+        f"{_SELECT} WHERE {_OVER} LIMIT :limit",
+        {"now": now, "longest": now + LONGEST_LEASE, "limit": limit},
     )
     return [Operation(*row) for row in rows]
 
 
 def unfinished(tx: Tx, now: int) -> int:
     """How many approved operations nobody works at: usually because a key is away."""
-    row = tx.one("SELECT count(*) FROM operation WHERE lease_until <= :now", {"now": now})
+    row = tx.one(
+        f"SELECT count(*) FROM operation WHERE {_OVER}",
+        {"now": now, "longest": now + LONGEST_LEASE},
+    )
     return 0 if row is None else int(row[0])
 
 

@@ -18,6 +18,10 @@ CertificateState = Literal["reserved", "issued", "revoked"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
+#: Milliseconds that are longer than any lease, of an operation or a job: `server.lease` is an hour
+#: at most.
+LONGEST_LEASE = 2 * 60 * 60 * 1000
+
 
 def milliseconds(moment: datetime) -> int:
     """A moment (aware) as the database has it."""
