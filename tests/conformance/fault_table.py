@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from scepkit.ca import CertificateProfile, KeyRules
+from scepkit.ca import AltNameRules, CertificateProfile, KeyRules
 from scepkit.conformance.verdicts import Kind
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.capabilities import Capability
@@ -226,6 +226,7 @@ def update_is_renewal(request: Request) -> Request:
     return request
 
 
+WITH_SIDS = CertificateProfile(alternative_names=AltNameRules(requested_sid=True))
 WEAK = CertificateProfile(keys=KeyRules(min_rsa_bits=1024))
 
 DECIDING = [
@@ -242,6 +243,8 @@ DECIDING = [
           says="the same under the owner's transactionID: "),
     Fault("T68", "names are copied without looking",
           known(policy=Policy(profile=LENIENT_PROFILE))),
+    Fault("T68", "whoever asks to be a Windows account is one",
+          known(policy=Policy(profile=WITH_SIDS)), says="a Windows SID as a URI: the certificate"),
     Fault("T69", "RSA-1024 is certified", known(policy=Policy(profile=WEAK))),
     Fault("T52", "no challenge is asked for", known(policy=Policy(open=True))),
     Fault("T53", "challenges are compared by prefix",

@@ -156,6 +156,8 @@ _ANY_EKU, _CODE_SIGNING = "2.5.29.37.0", "1.3.6.1.5.5.7.3.3"
 _SMARTCARD = "1.3.6.1.4.1.311.20.2.2"
 _SID = "1.3.6.1.4.1.311.25.2"
 _UPN = "1.3.6.1.4.1.311.20.2.3"
+#: What Windows' domain controllers read as well since 2023.
+_SID_URI = "tag:microsoft.com,2022-09-14:sid:"
 
 
 def _eku(*oids: str) -> bytes:
@@ -175,6 +177,7 @@ _WISHES: dict[str, bytes] = {
     "EKU codeSigning": _eku(_CODE_SIGNING),
     "EKU smartcardLogon": _eku(_SMARTCARD),
     "a Windows SID": crafted.extension(_SID, asn1.element(asn1.SEQUENCE, b"\x04\x03abc")),
+    "a Windows SID as a URI": _san(x509.UniformResourceIdentifier(f"{_SID_URI}S-1-5-21-1-2-3-500")),
     "another user's UPN": _san(
         x509.OtherName(x509.ObjectIdentifier(_UPN), asn1.element(_UTF8, b"admin@corp.example"))
     ),
@@ -204,6 +207,9 @@ def _granted(what: str, certificate: x509.Certificate) -> bool:
             if what.startswith("another"):
                 others = value.get_values_for_type(x509.OtherName)
                 return any(other.type_id.dotted_string == _UPN for other in others)
+            if what.endswith("URI"):
+                uris = value.get_values_for_type(x509.UniformResourceIdentifier)
+                return any(uri.startswith(_SID_URI) for uri in uris)
             if what.startswith("a wildcard"):
                 return "*.example.com" in value.get_values_for_type(x509.DNSName)
     return False
