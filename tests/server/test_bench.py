@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import time
+import traceback
+import weakref
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -11,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from scepkit.errors import StoreError
-from scepkit.server.bench import TOGETHER
-from scepkit.server.threads import Busy
+from scepkit.server.bench import TOGETHER, Bench
+from scepkit.server.threads import Busy, Threads
 from scepkit.store import Store, open_store, turns
 from scepkit.store.driver import Rollback, Tx
 from scepkit.store.sqlite import SqliteDriver
@@ -188,6 +192,66 @@ def test_what_is_raised_elsewhere_is_raised_where_it_was_asked_for() -> None:
 
     with a_bench() as bench:
         assert all_of(bench, work) == ["elsewhere"]
+
+
+def test_an_error_from_elsewhere_says_where_it_was_raised() -> None:
+    def fail_there() -> None:
+        raise LookupError
+
+    with a_bench() as bench:
+        (found,) = all_of(bench, lambda: turns.elsewhere(fail_there))
+    assert traceback.extract_tb(found.__traceback__)[-1].name == "fail_there"
+
+
+def test_an_error_from_elsewhere_is_forgotten_when_it_was_handled() -> None:
+    class Gone(Exception):
+        pass
+
+    def fail() -> None:
+        raise Gone
+
+    def work() -> weakref.ref[Gone]:
+        try:
+            turns.elsewhere(fail)
+        except Gone as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    gc.disable()
+    try:
+        with a_bench() as bench:
+            (found,) = all_of(bench, work)
+        deadline = time.monotonic() + PATIENCE
+        while found() is not None:  # the thread that raised it lets go of it a moment later
+            assert time.monotonic() < deadline, gc.get_referrers(found())
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+
+
+def test_an_error_that_no_future_takes_holds_up_nobody() -> None:
+    def stop() -> None:
+        raise StopIteration
+
+    with a_bench() as bench:
+        failed, other = all_of(bench, stop, lambda: "other")
+        assert bench.open == 0
+    assert isinstance(failed, RuntimeError)
+    assert other == "other"
+
+
+def test_when_its_thread_cannot_go_on_somebody_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    told = threading.Event()
+
+    async def run() -> None:
+        bench = Bench(1, 1, Threads(1, 1), failed=told.set)
+        # No clock has a time for that.
+        kept = asyncio.ensure_future(bench.run(lambda: turns.pause(float("inf"))))
+        assert await asyncio.to_thread(told.wait, PATIENCE)
+        kept.cancel()
+
+    asyncio.run(run())
+    assert "requests cannot be worked on any more" in caplog.messages
 
 
 def test_who_pauses_lets_the_others_go_on() -> None:

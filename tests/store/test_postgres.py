@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import threading
 import time
 import weakref
@@ -583,3 +584,48 @@ def test_while_the_server_is_away_all_of_a_group_are_told(restarting: PostgresSe
         assert [type(one) for one in found] == [StoreUnavailable] * 3
         with a_bench() as bench:
             assert all_of(bench, lambda: put(store, "again")) == ["again"]
+
+
+def test_who_waits_for_a_connection_lets_the_others_go_on() -> None:
+    done: list[str] = []
+    free = threading.Event()
+
+    def read(store: Store) -> None:
+        with suppress(StoreUnavailable):
+            store.read(record)
+        done.append("read")
+
+    def quick() -> None:
+        done.append("quick")
+        free.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+        def hang_up() -> None:
+            connection, _ = silent.accept()
+            assert free.wait(60)
+            connection.close()
+
+        server = threading.Thread(target=hang_up)
+        server.start()
+        url = f"postgresql://127.0.0.1:{silent.getsockname()[1]}/x?connect_timeout=60"
+        with open_store(f"{url}&sslmode=disable") as store, a_bench() as bench:
+            assert all_of(bench, partial(read, store), quick) == [None, None]
+        server.join()
+    assert done == ["quick", "read"]
+
+
+def test_what_is_of_one_moment_is_in_no_group(
+    store: Store, words: Callable[[], dict[str, str]]
+) -> None:
+    def count(tx: Tx) -> object:
+        return tx.one("SELECT count(*) FROM word")
+
+    with a_bench() as bench:
+        assert all_of(
+            bench,
+            lambda: store.snapshot(count),
+            lambda: put(store, "a"),
+            lambda: put(store, "b"),
+        )[1:] == ["a", "b"]
+    assert len(set(words().values())) == 1

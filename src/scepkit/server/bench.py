@@ -13,6 +13,7 @@ a request that is alone never waits for company.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -27,6 +28,8 @@ from greenlet import getcurrent, greenlet
 
 from scepkit.server.threads import Answers, Threads
 from scepkit.store import turns
+
+log = logging.getLogger("scepkit.server")
 
 _T = TypeVar("_T")
 
@@ -53,11 +56,20 @@ class Bench:
     :param most: how many requests may be under way, with those that wait for others.
     :param waiting: how many more may wait to be taken up.
     :param threads: where what waits is worked on.
+    :param failed: called when the thread cannot go on: all would wait for ever.
     """
 
-    def __init__(self, most: int, waiting: int, threads: Threads) -> None:
+    def __init__(
+        self,
+        most: int,
+        waiting: int,
+        threads: Threads,
+        *,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._most = most
         self._elsewhere = threads
+        self._failed = failed
         self._answers = Answers(most + waiting)
         self._inbox: SimpleQueue[_Call | _Next | None] = SimpleQueue()
         # All the rest is the thread's own.
@@ -138,6 +150,13 @@ class Bench:
     def _run(self) -> None:
         self._hub = getcurrent()
         turns.work_by(self)
+        try:
+            self._work_by_turns()
+        except BaseException as error:  # a bug, or no memory; what calls raise does not come here
+            log.critical("requests cannot be worked on any more", exc_info=error)
+            self._failed()
+
+    def _work_by_turns(self) -> None:
         while True:
             self._receive()
             self._take_up()
@@ -190,7 +209,7 @@ class Bench:
             if error is None:
                 who.switch(what)
             else:
-                who.throw(error)
+                who.throw(type(error), error, error.__traceback__)
             del who, what, error
         self.taken = False
 
@@ -203,6 +222,9 @@ class Bench:
             except BaseException as raised:  # it is raised where it is waited for
                 problem = raised
             self._ready.extend(_Next(one, error=problem) for _, one in who)
+            # An error has this frame in its traceback, and must not be held by it.
+            del do, who, problem
+        gathered.clear()
 
     def _hand_over(self) -> bool:
         """Give the answers away; False when nobody wants them any more."""

@@ -61,7 +61,9 @@ class Answers:
             self.open -= 1
             if future.cancelled():
                 continue
-            if error is not None:
+            if isinstance(error, StopIteration):  # no future takes one, and the others wait
+                future.set_exception(RuntimeError(f"what was called raised {error!r}"))
+            elif error is not None:
                 future.set_exception(error)
             else:
                 future.set_result(result)

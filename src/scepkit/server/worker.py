@@ -32,6 +32,7 @@ from scepkit.server.processes import (
     REFUSED,
     Post,
     Shared,
+    end,
     report,
 )
 from scepkit.server.settings import Settings, load_settings
@@ -96,7 +97,8 @@ class _Worker:
         self._front = Front(
             site,
             threads=threads,
-            bench=Bench(server.threads, server.waiting, threads),
+            # Without its thread a worker is of no use, and another one is started in its place.
+            bench=Bench(server.threads, server.waiting, threads, failed=partial(end, 1)),
             buckets=shared.buckets,
             journal=RequestJournal(self._metrics),
         )

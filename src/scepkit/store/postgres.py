@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -146,6 +145,11 @@ class _Pool:
         self._closed = False
         self._size = size
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is one to be had at once."""
+        return bool(self._idle)
+
     def take(self) -> Session:
         if self._closed:
             raise StoreError("the store is closed")
@@ -238,9 +242,12 @@ class PostgresDriver:
         self.groups = Groups(self._commit_group)
 
     def write(self, function: Callable[[Tx], T]) -> T:
-        if turns.current() is not None:
+        if turns.current() is not None and self._pool.ready:
             with suppress(_Alone):
                 return self.groups.run(function)
+        return self._for_itself(function)
+
+    def _for_itself(self, function: Callable[[Tx], T]) -> T:
         return turns.elsewhere(lambda: self._run(function, commit=True))
 
     def alone(self, function: Callable[[Tx], T]) -> T:
@@ -250,7 +257,7 @@ class PostgresDriver:
             tx.one("SELECT pg_advisory_xact_lock(:key)", {"key": _ALONE})
             return function(tx)
 
-        return self.write(locked)
+        return self._for_itself(locked)
 
     def read(self, function: Callable[[Tx], T]) -> T:
         return self._run(function, commit=False)
@@ -261,23 +268,29 @@ class PostgresDriver:
             tx.run("SET LOCAL statement_timeout = 0")
             return function(tx)
 
-        return self.write(of_one_moment)
+        return self._for_itself(of_one_moment)
 
     def _run(self, function: Callable[[Tx], T], *, commit: bool) -> T:
         """Run a function, again while a try fails for a reason that is gone a moment later."""
         try:
             for pause in _PAUSES:
                 try:
-                    return self._once(function, commit=commit)
+                    return self._try(function, commit=commit)
                 except _NotCommitted:
-                    time.sleep(random.uniform(0, pause))  # noqa: S311  # nothing secret
-            return self._once(function, commit=commit)
+                    turns.pause(random.uniform(0, pause))  # noqa: S311  # nothing secret
+            return self._try(function, commit=commit)
         except _NotCommitted as undone:
             raise _told(undone.problem) from undone.problem
         except psycopg.Error as problem:
             raise _told(problem) from problem
         except (UnicodeEncodeError, OverflowError) as problem:
             raise InputError(f"a value cannot be stored: {problem}") from problem
+
+    def _try(self, function: Callable[[Tx], T], *, commit: bool) -> T:
+        """Run a function once; elsewhere, if it has to wait for a connection first."""
+        if self._pool.ready:
+            return self._once(function, commit=commit)
+        return turns.elsewhere(lambda: self._once(function, commit=commit))
 
     def _once(self, function: Callable[[Tx], T], *, commit: bool) -> T:
         session = self._pool.take()
