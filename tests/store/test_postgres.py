@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -504,6 +504,8 @@ def put(store: Store, word: str) -> str:
 def words(store: Store) -> Iterator[Callable[[], dict[str, str]]]:
     """A table, and which words are in it: each with the number of its transaction."""
     store.write(lambda tx: tx.run("CREATE TABLE word (word TEXT UNIQUE)"))
+    assert isinstance(store.driver, postgres.PostgresDriver)
+    store.driver._pool.round_trip = 0.0  # on a busy machine it may seem further away than it is
 
     def found() -> dict[str, str]:
         return dict(
@@ -629,3 +631,46 @@ def test_what_is_of_one_moment_is_in_no_group(
             lambda: put(store, "b"),
         )[1:] == ["a", "b"]
     assert len(set(words().values())) == 1
+
+
+@contextmanager
+def far_away(server: PostgresServer, database: str, seconds: float) -> Iterator[str]:
+    """A database each of whose answers is on its way that long."""
+
+    def bring(source: socket.socket, target: socket.socket, pause: float) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                time.sleep(pause)
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def connect(asking: socket.socket) -> None:
+        with asking, socket.socket(socket.AF_UNIX) as answering:
+            answering.connect(str(server.folder / ".s.PGSQL.5432"))
+            there = threads.submit(bring, asking, answering, 0)
+            bring(answering, asking, seconds)
+            there.result()
+
+    def accept(listening: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threads.submit(connect, listening.accept()[0])
+
+    # Two for each connection there may be.
+    with ThreadPoolExecutor(32) as threads, socket.create_server(("127.0.0.1", 0)) as listening:
+        threads.submit(accept, listening)
+        port = listening.getsockname()[1]
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)  # which ends `accept`
+
+
+def test_a_database_that_is_far_away_is_waited_for_side_by_side(
+    postgres_server: PostgresServer, postgres_database: str, words: Callable[[], dict[str, str]]
+) -> None:
+    away = far_away(postgres_server, postgres_database, 10 * postgres.NEAR)
+    with away as url, open_store(url) as store, a_bench() as bench:
+        store.ping()
+        all_of(bench, *(partial(put, store, f"w{number}") for number in range(4)))
+    assert len(set(words().values())) == 4
