@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime
+from itertools import count
+from math import gcd
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,6 +160,43 @@ def test_request_signed_with_every_digest_and_key_is_read_back(
     )
     assert read.digest is digest
     assert messages.decrypt_request(read, key_of(CA)).data == data
+
+
+def with_exponent(exponent: int) -> Identity:
+    """A device whose RSA key has this public exponent."""
+    usual = pki.rsa_key("rsa2048-c").private_numbers()
+    private = pow(exponent, -1, (usual.p - 1) * (usual.q - 1))
+    key = rsa.RSAPrivateNumbers(
+        usual.p,
+        usual.q,
+        private,
+        rsa.rsa_crt_dmp1(private, usual.p),
+        rsa.rsa_crt_dmq1(private, usual.q),
+        usual.iqmp,
+        rsa.RSAPublicNumbers(exponent, usual.public_numbers.n),
+    ).private_key()
+    return pki.certificate(pki.name("device1"), key)
+
+
+def test_request_is_verified_with_any_exponent_of_32_bits() -> None:
+    for exponent in (17, next_exponent(2**31)):
+        read = messages.read_request(encode(requester=with_exponent(exponent)))
+        assert read.transaction_id == ID
+
+
+def test_request_is_not_verified_with_a_key_whose_exponent_takes_long() -> None:
+    """Anybody may send one, and with as many bits as the modulus has it takes 24 ms."""
+    for exponent in (next_exponent(2**33), next_exponent(2**60)):
+        body = encode(requester=with_exponent(exponent))
+        with pytest.raises(AlgorithmError, match="exponent of the signer's RSA key has"):
+            messages.read_request(body)
+
+
+def next_exponent(least: int) -> int:
+    """The least public exponent above, for that key."""
+    numbers = pki.rsa_key("rsa2048-c").private_numbers()
+    order = (numbers.p - 1) * (numbers.q - 1)
+    return next(one for one in count(least + 1, 2) if gcd(one, order) == 1)
 
 
 @each_reply_kind

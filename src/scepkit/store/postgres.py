@@ -46,7 +46,7 @@ STREAM_ROWS = 500
 
 #: Milliseconds that a group of transactions waits for a lock: then each waits for itself, and
 #: groups that stand crosswise do not wait for PostgreSQL to notice.
-GROUP_LOCK_TIMEOUT = 100
+GROUP_LOCK_TIMEOUT = 30
 _GROUP_LOCKS = f"SET LOCAL lock_timeout = {GROUP_LOCK_TIMEOUT}"
 
 #: Seconds for a round trip up to which requests that take turns ask the database one by one: it

@@ -12,6 +12,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import assert_never
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from scepkit.core import asn1, cms, envelope
 from scepkit.core.algorithms import Digest, KeyTransport
 from scepkit.core.certificates import CertificateView, view
@@ -47,8 +49,13 @@ from scepkit.core.messages.values import (
     Success,
     decode_data,
 )
-from scepkit.errors import DecodeError, FailInfo, ProtocolError, SignatureError
+from scepkit.errors import AlgorithmError, DecodeError, FailInfo, ProtocolError, SignatureError
 from scepkit.values import field, frozen
+
+#: How an RSA key ends whose exponent is 65537: those of all devices.
+_USUAL_EXPONENT = b"\x02\x03\x01\x00\x01"
+#: In bits.  With as many as the modulus has, a signature of 3072 bits takes 24 ms to verify.
+_LONGEST_EXPONENT = 32
 
 
 @frozen
@@ -84,7 +91,8 @@ def read_request(body: bytes, *, allow_legacy: bool = False) -> Request:
     :param allow_legacy: read MD5 too, for whoever looks at `Request.digest` to refuse it by badAlg.
     :raises DecodeError: it is not one, or lacks an attribute an answer needs.
     :raises SignatureError: the signature is broken, or its certificate is not in the message.
-    :raises AlgorithmError: the digest is unknown, or MD5 while `allow_legacy` is off.
+    :raises AlgorithmError: the digest is unknown, or MD5 while `allow_legacy` is off, or the
+        signer's key is made to keep us busy: RSA with an exponent of more than 32 bits.
     """
     message = cms.read_signed(body, "pkiMessage (SignedData)")
     info = cms.only_signer(message)
@@ -124,6 +132,21 @@ def read_request(body: bytes, *, allow_legacy: bool = False) -> Request:
     )
 
 
+def _expect_quick(signer: CertificateView) -> None:
+    """Verify nothing with a key whose owner chose how long that takes: anybody may send one."""
+    if signer.spki.endswith(_USUAL_EXPONENT):
+        return
+    key = signer.public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        bits = key.public_numbers().e.bit_length()
+        if bits > _LONGEST_EXPONENT:
+            raise AlgorithmError(
+                f"the exponent of the signer's RSA key has {bits} bits, expected at most "
+                f"{_LONGEST_EXPONENT}; the usual one is 65537",
+                algorithm="RSA",
+            )
+
+
 def _request_signer(message: cms.SignedMessage, info: cms.SignerInfo) -> CertificateView:
     for der in message.certificates:
         try:
@@ -131,6 +154,7 @@ def _request_signer(message: cms.SignedMessage, info: cms.SignerInfo) -> Certifi
         except DecodeError:
             continue
         if candidate.is_named_by(info.sid):
+            _expect_quick(candidate)
             return candidate
     raise SignatureError("the certificate that made the signature is not in the message")
 
