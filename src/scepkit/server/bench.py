@@ -34,7 +34,7 @@ log = logging.getLogger("scepkit.server")
 _T = TypeVar("_T")
 
 #: How many requests are taken up together: more would hold up the first of them for no gain.
-TOGETHER = 16
+TOGETHER = 32
 
 
 class _Call(NamedTuple):
@@ -53,8 +53,8 @@ class _Next(NamedTuple):
 class Bench:
     """One thread for one event loop.
 
-    :param most: how many requests may be under way, with those that wait for others.
-    :param waiting: how many more may wait to be taken up.
+    :param most: while so many requests wait for others, no more are taken up.
+    :param waiting: how many more than that may be there.
     :param threads: where what waits is worked on.
     :param failed: called when the thread cannot go on: all would wait for ever.
     """
@@ -195,7 +195,7 @@ class Bench:
             self._ready.append(_Next(heappop(self._pauses)[2]))
 
     def _take_up(self) -> None:
-        for _ in range(min(TOGETHER, self._most - self._away, len(self._calls))):
+        for _ in range(min(TOGETHER, len(self._calls)) if self._away < self._most else 0):
             if not self._idle:
                 greenlet(self._work).switch()  # it waits for its first call
             self._ready.append(_Next(self._idle.pop(), self._calls.popleft()))

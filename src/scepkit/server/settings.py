@@ -60,14 +60,14 @@ class ServerSettings:
         maximum=512,
     )
     threads: int = setting(
-        "How many requests one worker process works on at the same time: by turns in one thread, "
-        "and in others while they wait for a webhook, a program or a token.",
+        "How many requests of one worker process may wait for others at the same time, such as a "
+        "webhook, a program or a token. The rest take turns in one thread.",
         default=16,
         minimum=1,
         maximum=256,
     )
     waiting: int = setting(
-        "How many more requests may wait for that in one worker process; further ones are "
+        "How many more requests may be there in one worker process; further ones are "
         "answered with 503 and Retry-After.",
         default=128,
         minimum=0,
