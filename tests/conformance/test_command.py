@@ -55,7 +55,7 @@ def test_a_challenge_command_that_fails_ends_the_run(monkeypatch: pytest.MonkeyP
         ran = run_scepkit([*words, *given], monkeypatch)
     assert (ran.code, ran.stdout) == (2, b"")
     assert "--challenge-command: the command ended with exit code 127" in ran.stderr
-    assert "hint: the last line of its stderr: " in ran.stderr
+    assert "hint: its stderr says: " in ran.stderr
     assert "nosuchcommand" in ran.stderr
 
 

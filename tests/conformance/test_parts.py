@@ -215,7 +215,10 @@ def test_a_command_that_fails_is_quoted_in_one_bounded_line() -> None:
     complaint = r"printf 'first\n\033[1mno such profile%300s.\n\n' >&2; exit 1"
     with pytest.raises(InputError) as caught:
         Command(complaint).get("CN=a", [])
-    assert caught.value.hint == "the last line of its stderr: ?[1mno such profile ."
+    assert caught.value.hint == "its stderr says: ?[1mno such profile ."
+    with pytest.raises(InputError) as caught:
+        Command("printf 'scepkit: no file\nscepkit: hint: name it\n' >&2; exit 2").get("CN=a", [])
+    assert caught.value.hint == "its stderr says: scepkit: no file"
     with pytest.raises(InputError) as caught:
         Command("head -c 1000 /dev/zero | tr '\\0' a >&2; exit 1").get("CN=a", [])
     assert len(caught.value.hint) < 250

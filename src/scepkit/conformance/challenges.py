@@ -104,8 +104,11 @@ def run_command(line: str, names: Mapping[str, str], option: str) -> str:
 
 def _last_words(stderr: bytes) -> str:
     lines = stderr.decode("utf-8", "replace").split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "")
-    return f"the last line of its stderr: {printable(last, _LONGEST_LINE)}" if last else ""
+    told = [line for line in lines if line.strip()]
+    # Our own commands say what to do after what is wrong.
+    wrong = [line for line in told if not line.startswith("scepkit: hint:")]
+    last = (wrong or told or [""])[-1]
+    return f"its stderr says: {printable(last, _LONGEST_LINE)}" if last else ""
 
 
 _SENTENCE = re.compile(r"challenge password is:\s*<B>\s*([^<\s]+)\s*</B>", re.IGNORECASE)

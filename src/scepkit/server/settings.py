@@ -61,14 +61,15 @@ class ServerSettings:
     )
     threads: int = setting(
         "How many requests of one worker process may wait for others at the same time, such as a "
-        "webhook, a program or a token. The rest take turns in one thread.",
+        "webhook, a program or a token, each in a thread. The rest take turns in one thread. A "
+        "change needs a restart.",
         default=16,
         minimum=1,
         maximum=256,
     )
     waiting: int = setting(
-        "How many more requests may be there in one worker process; further ones are "
-        "answered with 503 and Retry-After.",
+        "At most `threads` and this many requests may be in one worker process, worked on or "
+        "waiting; further ones are answered with 503 and Retry-After. A change needs a restart.",
         default=128,
         minimum=0,
         maximum=100_000,
