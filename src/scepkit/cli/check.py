@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _EXAMPLE = """
 scepkit check http://scep.example.com/scep --insecure-trust-on-first-use
 scepkit check http://scep.example.com/scep --ca-fingerprint sha256:2C:F2:4D:...:98:24 \\
-    --allow-issue --challenge-command 'scepkit challenge new --quiet' --html report.html
+    --challenge-command 'scepkit challenge new --quiet --config ca/scepkit.toml' \\
+    --allow-issue --html report.html
 scepkit check http://scep.example.com/scep --ca-cert ca.pem --only T01,T2* --class M
 """
 
