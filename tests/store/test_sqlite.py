@@ -315,6 +315,19 @@ def test_locked_file_is_unavailable_and_then_available_again(path: Path) -> None
         assert store.write(record("after")) == "after"
 
 
+def test_new_file_that_somebody_else_is_writing_to_is_waited_for(path: Path) -> None:
+    # SQLite itself does not wait here: several processes that began with one new file, as
+    # `serve --workers` does, were told that it is locked.
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with open_store(f"sqlite:///{path}") as store, ThreadPoolExecutor(1) as threads:
+            migrating = threads.submit(store.migrate)
+            with pytest.raises(TimeoutError):
+                migrating.result(0.2)
+            other.execute("ROLLBACK")
+            assert migrating.result(30) == ["initial"]
+
+
 def fill_the_disk(store: Store) -> None:
     """Write until there is no room; what was written before stays."""
     n = 0

@@ -27,7 +27,7 @@ T = TypeVar("T")
 #: STRICT tables are the newest thing that we use.
 OLDEST = (3, 37, 0)
 
-#: Seconds between two tries to begin while another process writes.
+#: Seconds between two tries to have what another process has.
 _AGAIN = 0.000_25
 
 #: Pages (4 KiB each) in the write-ahead log before they are copied into the file.
@@ -290,8 +290,7 @@ class SqliteDriver:
             cached_statements=256,
         )
         try:
-            ((mode,),) = connection.execute("PRAGMA journal_mode = WAL")
-            if mode != "wal":
+            if _with_log(connection) != "wal":
                 raise StoreError(
                     f"{self.path}: SQLite cannot keep a write-ahead log here",
                     hint="put the database on a local file system",
@@ -336,6 +335,24 @@ class SqliteDriver:
         if writer is not None:  # last: closing it copies the log into the file
             writer.connection.close()
             self._turnstile.close()
+
+
+def _with_log(connection: sqlite3.Connection) -> str:
+    """Let the database have a write-ahead log; returns what kind of journal it has then.
+
+    SQLite does not wait where several do this at once with a new database: it takes the file for
+    itself and would wait for others that do the same.
+    """
+    deadline = time.monotonic() + LOCK_TIMEOUT / 1000
+    while True:
+        try:
+            ((mode,),) = connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as problem:
+            if _code(problem) != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+        else:
+            return str(mode)
+        time.sleep(_AGAIN)
 
 
 def _size(file: Path) -> int:
