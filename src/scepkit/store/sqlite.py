@@ -340,8 +340,7 @@ class SqliteDriver:
 def _with_log(connection: sqlite3.Connection) -> str:
     """Let the database have a write-ahead log; returns what kind of journal it has then.
 
-    SQLite does not wait where several do this at once with a new database: it takes the file for
-    itself and would wait for others that do the same.
+    Where several do this at once with a new database, SQLite does not wait.
     """
     deadline = time.monotonic() + LOCK_TIMEOUT / 1000
     while True:
