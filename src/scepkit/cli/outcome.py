@@ -269,6 +269,11 @@ def _refusal_hint(rejected: Rejected, errand: Errand) -> str:
         # The CA's own words are nearer to the truth than a guess; what follows from them is said.
         if "revoked" in said:
             return "a revoked certificate does not renew: enrol anew, with a challenge"
+        if "too early" in said:
+            return (
+                "renew it then, which scepkit renew without --force does by itself; the CA's "
+                "operator can allow it earlier (scepkit serve: the window of the profile's renewal)"
+            )
         if "challenge" not in said:
             return ""
         if not errand.challenge:

@@ -142,9 +142,14 @@ def refusal(
     if other not in policy.allowed and (other != own.name or row.profile != request.profile):
         reason = f"certificates of the CA {other} and the profile {row.profile} do not count here"
         return Deny(reason, NO_RENEWAL)
-    fault = _time_fault(
-        existing.not_valid_before_utc, existing.not_valid_after_utc, policy, request.now
-    )
+    first, last = existing.not_valid_before_utc, existing.not_valid_after_utc
+    fault = _time_fault(first, last, policy, request.now)
+    opens = last - (policy.window if policy.window is not None else (last - first) / 2)
+    if fault is None and request.now < opens:
+        early = f"it is too early to renew this certificate: from {opens:%Y-%m-%d %H:%M} UTC on"
+        # The requester cannot change it, and whoever reads the log can.
+        setting = f"profile.{request.profile}.auth.renewal.window"
+        return Deny(f"{early}; {setting} can let it begin earlier", early)
     if fault is None and parts_of(request.template.subject) != parts_of(existing.subject):
         fault = OTHER_SUBJECT
     if fault is None and _has_new_names(request.template, existing):
@@ -173,7 +178,4 @@ def _time_fault(
         return "the certificate that signed the request is not valid yet"
     if now > last + policy.expired:
         return "the certificate that signed the request has expired"
-    opens = last - (policy.window if policy.window is not None else (last - first) / 2)
-    if now < opens:
-        return f"it is too early to renew this certificate: from {opens:%Y-%m-%d %H:%M} UTC on"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -27,6 +28,7 @@ from tests.server.service.world import (
     NOW,
     Device,
     World,
+    audited,
     certificate_of,
     count,
     is_pending,
@@ -150,6 +152,16 @@ def test_without_a_window_the_last_half_of_the_life_counts(lite: Store) -> None:
     assert (fail_info, "too early" in text) == (BAD_REQUEST, True)
     world.now = NOW + half + DAY
     certificate_of(again(device))
+
+
+def test_the_log_of_a_renewal_that_is_too_early_names_the_setting_and_the_device_hears_the_time(
+    lite: Store,
+) -> None:
+    world = renewing(lite, RenewalPolicy())
+    text = refusal_of(again(enrolled(world)))[1]
+    assert re.fullmatch("it is too early .*: from 2.* UTC on", text)
+    told = f"{text}; profile.{world.profile.name}.auth.renewal.window can let it begin earlier"
+    assert audited(lite)[-1][1]["reason"] == told
 
 
 def test_a_window_is_counted_from_the_end(lite: Store) -> None:
