@@ -27,7 +27,7 @@ from scepkit.ca.checks import MAX_NUMBER_BITS, check_aware, check_number
 from scepkit.ca.crl import CrlEntries, crl_entries
 from scepkit.ca.extensions import KeptExtension
 from scepkit.core.algorithms import Digest
-from scepkit.core.signed import signature_algorithm, signed
+from scepkit.core.signed import signature_algorithm, signed, signed_parts
 from scepkit.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class CaIssuer:
         )
 
     def sign(self, to_be_signed: bytes) -> bytes:
-        """Sign what `to_be_signed` gave; returns the certificate (or the CRL) in DER.
+        """Sign what `to_be_signed` gave; returns the certificate in DER.
 
         Whatever the private key raises is passed on.
         """
@@ -162,6 +162,25 @@ class CaIssuer:
         :raises InputError: a number, date or reason that no CRL can hold, or the CA's certificate
             does not allow it to sign CRLs.
         """
+        return x509.load_der_x509_crl(
+            self.encoded_crl(revoked, number, now, lifetime, backdate=backdate)
+        )
+
+    def encoded_crl(
+        self,
+        revoked: Iterable[Revocation] | CrlEntries,
+        number: int,
+        now: datetime,
+        lifetime: timedelta = 7 * _DAY,
+        *,
+        backdate: timedelta = timedelta(minutes=10),
+    ) -> bytes:
+        """What `make_crl` makes, in DER: for long ones, which are not read again to be checked.
+
+        It takes as much memory as the CRL and once more as much as `revoked`.
+
+        :raises InputError: as `make_crl`.
+        """
         check_aware(now)
         usage = _key_usage(self.certificate)
         if usage is not None and not usage.crl_sign:
@@ -170,14 +189,14 @@ class CaIssuer:
             raise InputError("a CRL number is between 0 and 2^159")
         if lifetime <= timedelta() or backdate < timedelta():
             raise InputError("a CRL's lifetime must be positive and backdate not negative")
-        to_be_signed = crl.to_be_signed(
+        parts = crl.to_be_signed(
             revoked if isinstance(revoked, CrlEntries) else crl_entries(revoked),
             (now - backdate, now + lifetime),
             issuer=self._issuer.name_der,
             extensions=(self._issuer.key_identifier, extension(x509.CRLNumber(number))),
             algorithm=self._issuer.algorithm,
         )
-        return x509.load_der_x509_crl(self.sign(to_be_signed))
+        return signed_parts(parts, self.key, self._issuer.digest)
 
 
 @dataclass(frozen=True, slots=True)

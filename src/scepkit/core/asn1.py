@@ -502,8 +502,15 @@ def element(tag: int, *parts: bytes) -> bytes:
         return b"%c\x81%c%b" % (tag, length, content)
     if length < 0x10000:
         return b"%c\x82%c%c%b" % (tag, length >> 8, length & 0xFF, content)
+    return header(tag, length) + content
+
+
+def header(tag: int, length: int) -> bytes:
+    """Tag and length of an element, for content that is too long to be copied often."""
+    if length < 0x80:
+        return b"%c%c" % (tag, length)
     octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return b"%c%c%b%b" % (tag, 0x80 | len(octets), octets, content)
+    return b"%c%c%b" % (tag, 0x80 | len(octets), octets)
 
 
 def integer(value: int) -> bytes:

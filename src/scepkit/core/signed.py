@@ -19,6 +19,8 @@ from scepkit.core.algorithms import Digest
 from scepkit.errors import AlgorithmError, InputError, SignatureError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
@@ -58,6 +60,21 @@ def signed(content: bytes, key: PrivateKey, digest: Digest) -> bytes:
     algorithm = signature_algorithm(key, digest)
     signature = _signature(content, key, digest)
     return asn1.element(0x30, content, algorithm, asn1.element(0x03, b"\x00", signature))
+
+
+def signed_parts(parts: Sequence[bytes], key: PrivateKey, digest: Digest) -> bytes:
+    """The same for an encoded element of many megabytes, which is given in parts.
+
+    They are put together twice, for the key and for the result, but never at the same time.
+
+    :raises InputError: as `signed`.
+    """
+    algorithm = signature_algorithm(key, digest)
+    # In one piece and as bytes, because the classes of tokens may take nothing else.
+    signature = _signature(b"".join(parts), key, digest)
+    rest = algorithm + asn1.element(0x03, b"\x00", signature)
+    size = sum(map(len, parts)) + len(rest)
+    return b"".join((asn1.header(0x30, size), *parts, rest))
 
 
 def signature_algorithm(key: PrivateKey, digest: Digest) -> bytes:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.ca import CrlEntries, Revocation, crl_entries
+from scepkit.ca import CrlEntries, circumstances, encoded_entries
 from scepkit.errors import InputError, KeyUnavailable, StoreError
 from scepkit.server.case import milliseconds_of
 from scepkit.server.checkpoints import checkpoint
@@ -28,6 +28,8 @@ from scepkit.store.rows import Crl, Revoked, milliseconds, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from scepkit.ca import CaIssuer
 
 log = logging.getLogger("scepkit.server")
 
@@ -78,7 +80,7 @@ def _is_due(store: Store, authority: Authority, generation: Generation, now: dat
 
     def look(tx: Tx) -> bool:
         row = cas.find(tx, generation.ca_id)
-        newest = crls.newest(tx, generation.ca_id)
+        newest = crls.newest_without_der(tx, generation.ca_id)
         if row is None:
             return False
         if newest is None or row.crl_dirty_at is not None:
@@ -117,27 +119,8 @@ def make_crl(
     ca_id = generation.ca_id
     number = store.write(lambda tx: crls.next_number(tx, ca_id))
     checkpoint("crl.numbered")
-    # RFC 5280 section 3.3: an entry stays until one CRL after the certificate's end has it.
-    from_ = milliseconds(now - authority.crl_lifetime)
-    covers, revoked = store.snapshot(lambda tx: _revocations(tx, ca_id, from_))
-    checkpoint("crl.read")
-    try:
-        crl = generation.issuer.make_crl(revoked, number, now, authority.crl_lifetime)
-    except InputError as error:
-        raise StoreError(f"the CA {generation.label} cannot make a CRL: {error}") from error
-    except Exception as error:  # a token may raise anything
-        raise KeyUnavailable(
-            f"the key of the CA {generation.label} cannot sign a CRL now: {error!r}"
-        ) from error
+    row, entries = _signed(store, authority, generation, generation.issuer, number, now)
     checkpoint("crl.signed")
-    row = Crl(
-        ca_id=ca_id,
-        number=number,
-        this_update=milliseconds(now),
-        next_update=milliseconds(crl.next_update_utc or now),
-        covers=covers,
-        der=crl.public_bytes(Encoding.DER),
-    )
 
     def publish(tx: Tx) -> bool:
         if not crls.put(tx, row):
@@ -150,7 +133,7 @@ def make_crl(
             actor=actor,
             action="crl.publish",
             object=f"ca:{generation.name}/{generation.number}",
-            detail={"number": number, "entries": revoked.count},
+            detail={"number": number, "entries": entries},
         )
         checkpoint("crl.end")
         return True
@@ -158,13 +141,52 @@ def make_crl(
     return row if store.write(publish) else None
 
 
+def _signed(
+    store: Store,
+    authority: Authority,
+    generation: Generation,
+    issuer: CaIssuer,
+    number: int,
+    now: datetime,
+) -> tuple[Crl, int]:
+    """A CRL to be published, and how many entries it has."""
+    lifetime = authority.crl_lifetime
+    # RFC 5280 section 3.3: an entry stays until one CRL after the certificate's end has it.
+    from_ = milliseconds(now - lifetime)
+    covers, revoked = store.snapshot(lambda tx: _revocations(tx, generation.ca_id, from_))
+    checkpoint("crl.read")
+    try:
+        der = issuer.encoded_crl(revoked, number, now, lifetime)
+    except InputError as error:
+        raise StoreError(f"the CA {generation.label} cannot make a CRL: {error}") from error
+    except Exception as error:  # a token may raise anything
+        raise KeyUnavailable(
+            f"the key of the CA {generation.label} cannot sign a CRL now: {error!r}"
+        ) from error
+    row = Crl(
+        ca_id=generation.ca_id,
+        number=number,
+        this_update=milliseconds(now),
+        next_update=milliseconds((now + lifetime).replace(microsecond=0)),
+        covers=covers,
+        der=der,
+    )
+    return row, revoked.count
+
+
 def _revocations(tx: Tx, ca_id: int, from_: int) -> tuple[int, CrlEntries]:
     row = cas.find(tx, ca_id)
     entries = certificates.revoked(tx, ca_id, not_after_from=from_)
     # Encoded as they are read: a million of them are in memory as 40 MB of DER, and only once.
-    return (0 if row is None else row.revocations), crl_entries(_entries(entries))
+    return (0 if row is None else row.revocations), encoded_entries(_lines(entries))
 
 
-def _entries(rows: Iterable[Revoked]) -> Iterable[Revocation]:
-    for row in rows:
-        yield Revocation(int(row.serial, 16), moment(row.revoked_at), _REASONS.get(row.reason))
+def _lines(rows: Iterable[Revoked]) -> Iterable[tuple[int, bytes]]:
+    for serial, revoked_at, reason in rows:
+        yield int(serial, 16), _circumstances(revoked_at // 1000, reason)
+
+
+# Certificates are often revoked many at once.
+@lru_cache(maxsize=1024)
+def _circumstances(second: int, reason: int) -> bytes:
+    return circumstances(moment(second * 1000), _REASONS.get(reason))

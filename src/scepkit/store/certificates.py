@@ -245,8 +245,7 @@ _REVOKED = """
 def revoked(tx: Tx, ca_id: int, *, not_after_from: int) -> Iterator[Revoked]:
     """What a CRL lists: revoked, and not expired before a moment.  Only in `Store.snapshot`."""
     parameters = {"ca_id": ca_id, "not_after_from": not_after_from}
-    for row in tx.stream(_REVOKED, parameters):
-        yield Revoked(*row)
+    return map(Revoked._make, tx.stream(_REVOKED, parameters))
 
 
 # -------------------------------------------------------------------------------------- finding
