@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from scepkit.core import cms, messages
 from scepkit.core.certificates import view_of
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.enrolment import self_signed_requester
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.messages import Failure, PkcsReq, Protection, Success

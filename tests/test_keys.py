@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 
 from scepkit import keys
 from scepkit.core import asn1, cms
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.pem import write_pem
 from scepkit.errors import InputError, KeyLoadError, ScepError
 from tests import pki

@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from fuzz import rebuilding
 from scepkit.ca import CertificateProfile
 from scepkit.ca.template import template_for
-from scepkit.core.csr import build_csr, challenge_element, read_csr, self_signed_certificate
+from scepkit.core.csr import challenge_element, read_csr
+from scepkit.core.csr_builder import build_csr, self_signed_certificate
 from scepkit.core.pem import write_pem
 from scepkit.errors import ScepError
 from scepkit.keys import load_csr

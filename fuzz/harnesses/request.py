@@ -12,7 +12,7 @@ from fuzz.rebuilding import Sealing, key_of, mutate_signed, signed_changer, view
 from scepkit.core import messages
 from scepkit.core.algorithms import Cipher
 from scepkit.core.cms import Signer
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.messages import PkcsReq, Protection, RenewalReq
 from scepkit.server.opening import MAX_ITERATIONS, open_request
 from scepkit.server.roles import Opener

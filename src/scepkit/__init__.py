@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scepkit.core.algorithms import Cipher, Digest, KeyTransport
     from scepkit.core.ca_certificates import CaCertificates
     from scepkit.core.capabilities import Capabilities, Capability
-    from scepkit.core.csr import build_csr, renewal_csr
+    from scepkit.core.csr_builder import build_csr, renewal_csr
     from scepkit.core.enrolment import (
         EnrolmentResult,
         Issued,
@@ -76,7 +76,7 @@ _HOMES = {
     "core.algorithms": ("Cipher", "Digest", "KeyTransport"),
     "core.ca_certificates": ("CaCertificates",),
     "core.capabilities": ("Capabilities", "Capability"),
-    "core.csr": ("build_csr", "renewal_csr"),
+    "core.csr_builder": ("build_csr", "renewal_csr"),
     "core.enrolment": (
         "EnrolmentResult",
         "Issued",

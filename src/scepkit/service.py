@@ -17,7 +17,8 @@ from scepkit.core import flows
 from scepkit.core.certificates import PrivateKey, public_key_der, view_of
 from scepkit.core.chains import title
 from scepkit.core.crl import crl_notes
-from scepkit.core.csr import ParsedCsr, read_csr, renewal_csr
+from scepkit.core.csr import ParsedCsr, read_csr
+from scepkit.core.csr_builder import renewal_csr
 from scepkit.core.enrolment import (
     Issued,
     Pending,

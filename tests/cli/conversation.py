@@ -12,7 +12,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.messages import Failure
 from scepkit.errors import FailInfo
 from scepkit.keys import private_key_pem

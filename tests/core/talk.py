@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.core import cms, flows, http, messages
-from scepkit.core.csr import ParsedCsr, build_csr, read_csr
+from scepkit.core.csr import ParsedCsr, read_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.enrolment import (
     Requester,
     self_signed_requester,

@@ -22,12 +22,10 @@ from scepkit.core.csr import (
     ID_CHALLENGE_PASSWORD,
     ID_EXTENSION_REQUEST,
     ID_MS_EXTENSION_REQUEST,
-    build_csr,
     read_csr,
-    renewal_csr,
-    self_signed_certificate,
     unread_csr,
 )
+from scepkit.core.csr_builder import build_csr, renewal_csr, self_signed_certificate
 from scepkit.core.messages import MessageType, decode_data
 from scepkit.core.names import parse_subject
 from scepkit.errors import AlgorithmError, DecodeError, InputError, ScepError, SignatureError

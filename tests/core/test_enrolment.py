@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from scepkit.core import cms, messages
 from scepkit.core.certificates import view_of
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.enrolment import (
     Pending,
     PollPolicy,

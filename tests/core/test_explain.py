@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.core import cms
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.inspect import Code, HttpInfo, Inspection, Oddity, inspect_message
 from scepkit.core.inspect.explain import explain
 from scepkit.core.inspect.explanation import (

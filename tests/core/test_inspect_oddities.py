@@ -12,9 +12,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from scepkit.core import asn1, cms, csr, envelope, messages
+from scepkit.core import asn1, cms, envelope, messages
 from scepkit.core.algorithms import Cipher, Digest, KeyTransport
 from scepkit.core.certificates import view, view_of
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.envelope import Password
 from scepkit.core.inspect import Inspection, inspect_message, render_text, to_json
 from scepkit.core.inspect.envelopes import identifier_text
@@ -64,7 +65,7 @@ def requester() -> Identity:
 
 @cache
 def request_csr(key: str = "rsa2048-c", name: str = "device1", challenge: str = "pw") -> bytes:
-    built = csr.build_csr(pki.key(key), pki.name(name), challenge=challenge)
+    built = build_csr(pki.key(key), pki.name(name), challenge=challenge)
     return built.public_bytes(Encoding.DER)
 
 
@@ -651,7 +652,7 @@ def test_a_pkcs_req_with_an_issued_certificate_is_not_odd() -> None:
 
 @pytest.mark.parametrize(("challenge", "state"), [("", "empty"), (None, "absent")])
 def test_a_request_without_a_challenge_is_odd(challenge: str | None, state: str) -> None:
-    built = csr.build_csr(pki.key("rsa2048-c"), pki.name("device1"), challenge=challenge)
+    built = build_csr(pki.key("rsa2048-c"), pki.name("device1"), challenge=challenge)
     data = request(sealed(built.public_bytes(Encoding.DER)))
     assert odd(data) == [("RFC 8894 2.4", f"the challengePassword is {state}")]
 
@@ -963,7 +964,7 @@ def test_a_challenge_of_another_string_type_is_q19() -> None:
 
 
 def test_a_request_to_be_a_ca_is_a8() -> None:
-    built = csr.build_csr(
+    built = build_csr(
         pki.key("rsa2048-c"),
         "CN=x",
         challenge="pw",

@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.core.algorithms import Digest
-from scepkit.core.csr import build_csr, read_csr, self_signed_certificate
+from scepkit.core.csr import read_csr
+from scepkit.core.csr_builder import build_csr, self_signed_certificate
 from scepkit.errors import KeyLoadError
 from scepkit.keys import load_certificates, load_key, private_key_pem, to_pkcs12
 from tests import pki

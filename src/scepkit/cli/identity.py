@@ -223,7 +223,7 @@ def throwaway_requester() -> Requester:
     """Somebody who is nobody: a new key with a self-signed certificate, for a question."""
     from datetime import UTC, datetime
 
-    from scepkit.core.csr import build_csr
+    from scepkit.core.csr_builder import build_csr
     from scepkit.core.enrolment import self_signed_requester
     from scepkit.keys import generate_key
 

@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
         """The certificate request (DER), signed with `key` where it is made here."""
         from cryptography.hazmat.primitives.serialization import Encoding
 
-        from scepkit.core.csr import build_csr
+        from scepkit.core.csr_builder import build_csr
 
         if self.csr is not None:
             return self.csr.der

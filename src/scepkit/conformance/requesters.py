@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.conformance.cmsparts import Identity
 from scepkit.core.certificates import PrivateKey, public_key_der
-from scepkit.core.csr import build_csr, self_signed_certificate
+from scepkit.core.csr_builder import build_csr, self_signed_certificate
 from scepkit.core.names import format_subject
 from scepkit.core.trust import fingerprint
 from scepkit.values import field, frozen

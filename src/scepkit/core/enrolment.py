@@ -21,7 +21,8 @@ from scepkit.core.certificates import (
     view_of,
 )
 from scepkit.core.chains import title
-from scepkit.core.csr import ParsedCsr, self_signed_certificate
+from scepkit.core.csr import ParsedCsr
+from scepkit.core.csr_builder import self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.http import printable
 from scepkit.errors import FailInfo, InputError

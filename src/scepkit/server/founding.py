@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from scepkit.ca import CaIssuer, make_ca, make_ra_certificate
 from scepkit.core.certificates import PrivateKey, public_key_der
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.names import parse_subject
 from scepkit.errors import InputError
 from scepkit.keys import generate_key, parse_key_spec, pem, private_key_pem

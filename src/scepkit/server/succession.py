@@ -18,7 +18,7 @@ from scepkit.ca import CaIssuer, make_ca
 from scepkit.ca.authority import basic_constraints
 from scepkit.core.certificates import PrivateKey, load_certificate
 from scepkit.core.chains import Facts
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.errors import ConfigErrors, InputError
 from scepkit.keys import (
     generate_key,

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scepkit.ca import CertificateTemplate, Revocation, template_for
 from scepkit.core.capabilities import Capability
 from scepkit.core.certificates import PrivateKey
-from scepkit.core.csr import build_csr, read_csr
+from scepkit.core.csr import read_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.messages import Failure
 from scepkit.core.trust import fingerprint

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 from cryptography import x509
 
-from scepkit.core.csr import build_csr, self_signed_certificate
+from scepkit.core.csr_builder import build_csr, self_signed_certificate
 from scepkit.core.envelope import Password
 from scepkit.core.messages import Failure, StillPending, Success
 from scepkit.errors import ProtocolError, StoreUnavailable

@@ -10,7 +10,7 @@ import pytest
 
 from scepkit.ca import CaIssuer, make_ca
 from scepkit.client import Client
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.enrolment import Issued, Pending, Rejected, Requester
 from scepkit.core.http import HttpRequest, HttpResponse, decode_get_message, parse_query
 from scepkit.core.trust import PinnedCertificate

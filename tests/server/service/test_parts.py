@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scepkit.ca import AltNameRules, CertificateProfile, CertificateTemplate, template_for
-from scepkit.core.csr import ParsedCsr, build_csr, read_csr
+from scepkit.core.csr import ParsedCsr, read_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.names import parse_san, parse_subject
 from scepkit.errors import FailInfo, InputError
 from scepkit.server import keeping, naming

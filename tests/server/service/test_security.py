@@ -22,7 +22,7 @@ from scepkit.ca.altnames import SID_URI_PREFIX
 from scepkit.ca.profile import SID_EXTENSION
 from scepkit.core.certificates import view_of
 from scepkit.core.cms import Signer
-from scepkit.core.csr import build_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.envelope import Password
 from scepkit.core.messages import Failure, PkcsReq, Success
 from scepkit.errors import FailInfo

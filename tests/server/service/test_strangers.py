@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scepkit.ca import CertificateProfile
 from scepkit.core import cms
-from scepkit.core.csr import build_csr, read_csr, unread_csr
+from scepkit.core.csr import read_csr, unread_csr
+from scepkit.core.csr_builder import build_csr
 from scepkit.core.envelope import Password
 from scepkit.errors import FailInfo
 from scepkit.server import auth_renewal

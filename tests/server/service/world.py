@@ -20,7 +20,7 @@ from scepkit.ca import CaIssuer, CertificateProfile
 from scepkit.core import messages
 from scepkit.core.certificates import CertificateView, view_of
 from scepkit.core.cms import Signer
-from scepkit.core.csr import build_csr, self_signed_certificate
+from scepkit.core.csr_builder import build_csr, self_signed_certificate
 from scepkit.core.envelope import DecryptionKey, Password
 from scepkit.core.messages import (
     CertPoll,
