@@ -13,6 +13,7 @@ from scepkit.cli.command import SectionOption, environment_variable
 from scepkit.cli.program import COMMANDS, program
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.capabilities import Capability
+from scepkit.errors import HttpStatusError
 from tests.cli.transcript import run_scepkit
 
 CONTEXT = click.Context(program)
@@ -130,6 +131,13 @@ def test_a_base_class_stands_below_its_children() -> None:
     rows = [row[0] for row in failures._SCEP_ERRORS]
     for number, kind in enumerate(rows):
         assert not any(issubclass(later, kind) for later in rows[number + 1 :]), kind
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, 2), (410, 2), (400, 5), (401, 5), (403, 5), (429, 5), (500, 5)]
+)
+def test_only_what_the_server_does_not_have_is_wrong_usage(status: int, code: int) -> None:
+    assert failures.describe(HttpStatusError("no", status=status))[0] == code
 
 
 def test_no_module_of_the_command_line_is_too_long() -> None:

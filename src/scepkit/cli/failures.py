@@ -95,6 +95,9 @@ _SCEP_ERRORS: tuple[tuple[type[ScepError], str, ExitCode], ...] = (
     (ScepError, "unexpected", ExitCode.UNEXPECTED),
 )
 
+#: A path or profile that the server does not have: as wrong the next time.
+_NOT_THERE = frozenset({404, 410})
+
 # Attributes of errors that go into the JSON object, by the names they have there.
 _EVIDENCE = {
     "path": "path",
@@ -138,6 +141,8 @@ def describe(error: BaseException) -> tuple[ExitCode, dict[str, Any]]:
 
 
 def _sorted(error: BaseException) -> tuple[str, ExitCode, str, str, Mapping[str, Any]]:
+    if isinstance(error, HttpStatusError) and error.status in _NOT_THERE:
+        return "http", ExitCode.USAGE, str(error), error.hint, _evidence(error)
     if isinstance(error, ScepError):
         for known, kind, code in _SCEP_ERRORS:
             if isinstance(error, known):
