@@ -33,12 +33,8 @@ def next_number(tx: Tx, ca_id: int) -> int:
 # Whoever publishes waits here for others who do, so that the next statement sees what they did.
 _LOCK = "UPDATE ca SET next_crl_number = next_crl_number WHERE id = :ca_id"
 
-_PUT = """
-    INSERT INTO crl (ca_id, number, this_update, next_update, covers, der)
-    SELECT :ca_id, :number, :this_update, :next_update, :covers, :der
-    WHERE NOT EXISTS (
-        SELECT 1 FROM crl WHERE ca_id = :ca_id AND (number >= :number OR covers > :covers)
-    )
+_BETTER = """
+    SELECT 1 FROM crl WHERE ca_id = :ca_id AND (number >= :number OR covers > :covers) LIMIT 1
 """
 
 _COVERED = """
@@ -54,20 +50,18 @@ def put(tx: Tx, crl: Crl) -> bool:
     away.
     """
     tx.run(_LOCK, {"ca_id": crl.ca_id})
-    published = tx.run(
-        _PUT,
-        {
-            "ca_id": crl.ca_id,
-            "number": crl.number,
-            "this_update": crl.this_update,
-            "next_update": crl.next_update,
-            "covers": crl.covers,
-            "der": crl.der,
-        },
-    )
-    if published:
-        tx.run(_COVERED, {"ca_id": crl.ca_id, "covers": crl.covers})
-    return bool(published)
+    values = {
+        "ca_id": crl.ca_id,
+        "number": crl.number,
+        "this_update": crl.this_update,
+        "next_update": crl.next_update,
+        "covers": crl.covers,
+    }
+    if tx.one(_BETTER, values) is not None:
+        return False
+    tx.insert_large("crl", values, "der", crl.der)
+    tx.run(_COVERED, {"ca_id": crl.ca_id, "covers": crl.covers})
+    return True
 
 
 def newest(tx: Tx, ca_id: int) -> Crl | None:

@@ -1,8 +1,8 @@
 """Statements over one connection to PostgreSQL: prepared, and several in one round trip.
 
-psycopg makes the connection, and reads what comes in portions; the statements of transactions go
-through its `pq`, which is PostgreSQL's own library.  psycopg's cursors would take three times as
-long for them, and they are most of what the database costs an enrolment.
+psycopg makes the connection, and reads and writes what goes in portions; the statements of
+transactions go through its `pq`, which is PostgreSQL's own library.  psycopg's cursors would take
+three times as long for them, and they are most of what the database costs an enrolment.
 
 The rule of this file: statements are answered in the order they were queued, and after the first
 that fails, none is run.
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Generator, Sequence
+import struct
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -29,6 +30,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _MOST_QUEUED = 200
 
 _NOTHING: Parameters = {}
+
+# What is around the rows: the signature with no flags and no extension, and the mark of the end.
+_COPY_BEGINS, _COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 
 # PostgreSQL's two ways to write a value: as text, and as it is sent by its binary functions.
 _TEXT, _BINARY = 0, 1
@@ -134,6 +138,22 @@ class Session:
         """Run statements, and those that were sent before; the result of each of these."""
         self._queue += [_queued(sql, parameters) for sql, parameters in statements]
         return self._exchange()[-len(statements) :]
+
+    def copy_row(self, table: str, values: Mapping[str, int], large: str, data: bytes) -> None:
+        """Add one row with a COPY, after the statements that were sent before.
+
+        libpq collects the values of an INSERT, however many megabytes, before it sends any.
+        """
+        if self._queue:
+            self._exchange()
+        copying = f"COPY {table} ({', '.join(values)}, {large}) FROM STDIN (FORMAT BINARY)"
+        # The manual of PostgreSQL has the format: "COPY", "Binary Format".
+        integers = b"".join(struct.pack("!iq", 8, value) for value in values.values())
+        count, size = struct.pack("!h", len(values) + 1), struct.pack("!i", len(data))
+        with self.connection.cursor() as cursor, cursor.copy(copying.encode()) as copy:
+            copy.write(_COPY_BEGINS + count + integers + size)
+            copy.write(data)
+            copy.write(_COPY_ENDS)
 
     def commit(self) -> None:
         """End the transaction: returns when it is on the disk."""
