@@ -38,6 +38,11 @@ class Histogram:
     counts: list[int]
     total: float = 0.0
 
+    def observe(self, value: float, bounds: Sequence[float]) -> None:
+        """Count a value; `bounds` are the upper ones, rising."""
+        self.counts[bisect_left(bounds, value)] += 1
+        self.total += value
+
 
 @dataclass(slots=True)
 class Counts:
@@ -53,12 +58,15 @@ class Counts:
 
     def observe(self, name: str, labels: Labels, value: float, bounds: Sequence[float]) -> None:
         """Count a value; `bounds` are the upper ones, rising."""
+        self.histogram(name, labels, bounds).observe(value, bounds)
+
+    def histogram(self, name: str, labels: Labels, bounds: Sequence[float]) -> Histogram:
+        """The histogram of that name, which is counted in as long as this process lives."""
         key = (name, labels)
         found = self.histograms.get(key)
         if found is None:
             found = self.histograms[key] = Histogram([0] * (len(bounds) + 1))
-        found.counts[bisect_left(bounds, value)] += 1
-        found.total += value
+        return found
 
     def include(self, other: Counts) -> None:
         """Add the counters of another process."""

@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import IO
 
 from scepkit.server.settings import LogSettings
@@ -37,8 +38,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The line for one event."""
         parts = [_moment(record.created), record.levelname, _ascii(record.getMessage())]
-        for name, value in _fields(record).items():
-            parts.append(f"{name}={_shown(value, _limit(name))}")
+        parts += [f"{name}={_shown(value)}" for name, value in _fields(record).items()]
+        parts += [f"{name}={_shown(text, None)}" for name, text in _origin(record).items()]
         return " ".join(parts)
 
 
@@ -53,32 +54,40 @@ class JsonFormatter(logging.Formatter):
             "event": record.getMessage()[:_LONGEST],
         }
         for name, value in _fields(record).items():
-            line[name] = value[: _limit(name)] if isinstance(value, str) else value
+            line[name] = value[:_LONGEST] if isinstance(value, str) else value
+        line.update(_origin(record))
         return _encode(line)
 
 
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    """What a line says besides its event: its own fields, its logger, its error."""
-    fields = dict(getattr(record, "fields", {}))
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    """What a line says besides its event."""
+    found: Mapping[str, object] = getattr(record, "fields", {})
+    return found
+
+
+def _origin(record: logging.LogRecord) -> dict[str, str]:
+    """Of a line that is not ours, its logger; of one about an error, where it was raised."""
+    found = {}
     if record.name.partition(".")[0] != "scepkit":
-        fields["logger"] = record.name
+        found["logger"] = record.name
     if record.exc_info and record.exc_info[1] is not None:
         # No values of variables: only our own source lines and the error's text.
         told = "".join(traceback.format_exception(record.exc_info[1]))
-        fields["traceback"] = told[-_LONGEST_TRACEBACK:]
-    return fields
+        found["traceback"] = told[-_LONGEST_TRACEBACK:]
+    return found
 
 
 def _moment(created: float) -> str:
-    text = datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    seconds, fraction = divmod(created, 1)
+    return f"{_second(seconds)}.{int(fraction * 1000):03d}Z"
 
 
-def _limit(name: str) -> int:
-    return _LONGEST_TRACEBACK if name == "traceback" else _LONGEST
+@lru_cache(maxsize=2)  # hundreds of lines are of the same second
+def _second(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _shown(value: object, limit: int = _LONGEST) -> str:
+def _shown(value: object, limit: int | None = _LONGEST) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
     if not isinstance(value, str | int) and isinstance(value, Mapping):

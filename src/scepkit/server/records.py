@@ -104,12 +104,13 @@ class OperationRecord:
 
     def fields(self) -> dict[str, object]:
         """All that is to be logged."""
+        # What is not a word of ours is made printable.
         texts = {
             "profile": self.profile,
             "address": self.address,
             "method": self.method,
-            "messageType": self.message_type,
-            "transactionID": self.transaction_id,
+            "messageType": printable(self.message_type, _LONGEST),
+            "transactionID": printable(self.transaction_id, _LONGEST),
             "signerKey": self.signer_key,
             "cipher": self.cipher,
             "keyTransport": self.key_transport,
@@ -117,15 +118,13 @@ class OperationRecord:
             "pkiStatus": self.status,
             "failInfo": self.fail_info,
             "stage": self.stage,
-            "reason": self.reason,
+            "reason": printable(self.reason, _LONGEST),
             "replay": self.replay,
             "by": self.by,
             "serial": self.serial,
-            "subject": self.subject,
+            "subject": printable(self.subject, _LONGEST),
         }
-        found: dict[str, object] = {
-            name: printable(text, _LONGEST) for name, text in texts.items() if text
-        }
+        found: dict[str, object] = {name: text for name, text in texts.items() if text}
         if self.operation is not None:
             found["operation"] = self.operation
         found["ms"] = {stage: round(spent, 3) for stage, spent in self.timings.items()}
