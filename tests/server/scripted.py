@@ -1,7 +1,8 @@
 """A server whose use cases are a script: ``python -m tests.server.scripted scepkit.toml``.
 
-The body of a request is what to do: ``pid``, ``sleep 0.5``, ``die``, ``echo anything``.  GetCACaps
-says the `log.level` of the settings, which a reload changes.
+The body of a request is what to do: ``pid``, ``sleep 0.5``, ``wait`` (until there is a file
+``awake``), ``die``, ``echo anything``.  GetCACaps says the `log.level` of the settings, which a
+reload changes.
 """
 
 from __future__ import annotations
@@ -37,14 +38,22 @@ class Script:
             case "pid":
                 return text(str(os.getpid()))
             case "sleep":
-                with (self.settings.directory / "asleep").open("a") as file:
-                    file.write("z")
+                self._fall_asleep()
                 turns.pause(float(rest))
                 return text("slept")
+            case "wait":
+                self._fall_asleep()
+                while not (self.settings.directory / "awake").exists():
+                    turns.pause(0.01)
+                return text("waited")
             case "die":
                 os._exit(3)
             case _:
                 return text(rest)
+
+    def _fall_asleep(self) -> None:
+        with (self.settings.directory / "asleep").open("a") as file:
+            file.write("z")
 
     def get_ca_caps(self, profile: str) -> Reply:
         return text(f"level {self.settings.log.level}")

@@ -19,10 +19,11 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scepkit.config import Address
 from scepkit.errors import ConfigError
 from scepkit.server import processors
 from scepkit.server.backend import MakeBackend, ScepBackend, prepare
@@ -81,14 +82,35 @@ def serve(
         make_ready(settings)
         _try_out(make_backend, settings)
 
+    with _listening(bind) as listening:
+        if code := tried(trial, _FIRST_TRIAL, "cannot start"):
+            return code
+        return _Supervisor(config, environ, listening, make_backend).run(settings)
+
+
+@contextlib.contextmanager
+def _listening(bind: Address) -> Iterator[socket.socket]:
+    """Listen until the end of the block, and take the file of a Unix socket away then.
+
+    Only the socket that this server made: whoever cannot listen, because another one does, or has
+    stopped while the next one begins, leaves that one alone.
+    """
+    with contextlib.closing(listen(bind)) as listening:
+        made = _place(bind)
+        try:
+            yield listening
+        finally:
+            if bind.path and _place(bind) == made:
+                Path(bind.path).unlink(missing_ok=True)
+
+
+def _place(bind: Address) -> tuple[int, int] | None:
+    """Which file a Unix socket has now."""
     try:
-        with contextlib.closing(listen(bind)) as listening:
-            if code := tried(trial, _FIRST_TRIAL, "cannot start"):
-                return code
-            return _Supervisor(config, environ, listening, make_backend).run(settings)
-    finally:
-        if bind.path:
-            Path(bind.path).unlink(missing_ok=True)
+        found = Path(bind.path).stat() if bind.path else None
+    except OSError:
+        return None
+    return found and (found.st_dev, found.st_ino)
 
 
 def _try_out(make_backend: MakeBackend, settings: Settings) -> None:
