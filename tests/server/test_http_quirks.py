@@ -6,11 +6,13 @@ T96 to T104 are this project's list of robustness tests; Q.. are the quirks of r
 from __future__ import annotations
 
 import base64
+import contextlib
 import random
+import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
 import pytest
@@ -18,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scepkit.core.http import CA_CERT_TYPE
+from scepkit.server import listening
 from tests.server.serving import Answer, Running, Script, everything, logged, running, taken_apart
 
 BINARY = bytes(range(256)) * 3
@@ -222,12 +225,28 @@ def test_what_is_no_http_is_400_at_most(server: Running, data: bytes) -> None:
 
 # ------------------------------------------------------------------ T98, T99: too much, too slow
 
+#: How often to try to be answered while others are slow, on a machine that stands still at times.
+_TRIES = 10
+
 
 def alive(server: Running) -> None:
-    started = time.monotonic()
     assert server.ask("/scep?operation=PKIOperation", b"abc").body == b"default:abc"
-    # Sooner than the server gives up whom it waits for (2 s, below): it is not behind them.
-    assert time.monotonic() - started < 1.9
+
+
+def given_up(connection: socket.socket) -> bool:
+    """Whether the server has no more patience with who has sent a part of a request."""
+    if not select.select([connection], [], [], 0)[0]:
+        return False
+    return connection.recv(12, socket.MSG_PEEK) != b"HTTP/1.1 200"
+
+
+def alive_beside(server: Running, slow: Sequence[socket.socket]) -> bool:
+    """Whether an answer came sooner than these were given up.
+
+    False says nothing: this machine may have been busy elsewhere for two seconds.
+    """
+    alive(server)
+    return not any(map(given_up, slow))
 
 
 def test_t99_a_body_of_10_mib_is_413_before_it_is_read(server: Running) -> None:
@@ -278,9 +297,15 @@ def test_t99_a_body_without_an_end_is_given_up(server: Running) -> None:
     ],
 )
 def test_t99_a_slow_client_is_given_up_and_nobody_else_waits(server: Running, begin: bytes) -> None:
+    for _ in range(_TRIES):
+        with server.connect() as connection:
+            connection.sendall(begin)
+            if alive_beside(server, [connection]):
+                break
+    else:
+        pytest.fail("nobody was answered before the slow client was given up")
     with server.connect() as connection:
         connection.sendall(begin)
-        alive(server)
         started = time.monotonic()
         data = b""
         connection.settimeout(0.3)
@@ -326,9 +351,8 @@ def test_a_client_that_does_not_read_is_given_up() -> None:
         with found.connect() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(b"GET /crl/x.crl HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert connection.recv(12) == b"HTTP/1.1 200"  # and no more
             deadline = time.monotonic() + 30
-            time.sleep(0.5)
-            assert found.listener.server_state.connections
             while found.listener.server_state.connections and time.monotonic() < deadline:
                 time.sleep(0.05)
             assert not found.listener.server_state.connections
@@ -336,12 +360,29 @@ def test_a_client_that_does_not_read_is_given_up() -> None:
 
 
 def test_hundreds_of_silent_connections_stop_nobody(server: Running) -> None:
-    silent = [server.connect() for _ in range(300)]
-    try:
-        alive(server)
-    finally:
-        for connection in silent:
-            connection.close()
+    for _ in range(_TRIES):
+        with contextlib.ExitStack() as stack:
+            silent = [stack.enter_context(server.connect()) for _ in range(300)]
+            if alive_beside(server, silent):
+                return
+    pytest.fail("nobody was answered before the silent connections were given up")
+
+
+def test_a_request_that_arrives_with_the_stop_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_LAST_CALL", 30)
+    with running() as found, found.connect() as late:
+        deadline = time.monotonic() + 30
+        while not found.listener.server_state.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        found.listener.should_exit = True
+        with pytest.raises(ConnectionRefusedError):
+            while time.monotonic() < deadline:
+                with contextlib.suppress(ConnectionResetError):  # it is just being closed
+                    found.connect().close()
+                time.sleep(0.02)
+        late.sendall(b"POST /scep HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        assert b"200 OK" in late.recv(1000)
 
 
 # ------------------------------------------------------------------ T96, T97: any bytes
