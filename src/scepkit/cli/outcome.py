@@ -278,11 +278,18 @@ def _refusal_hint(rejected: Rejected, errand: Errand) -> str:
             return ""
         if not errand.challenge:
             return "give the challenge with --challenge-file"
-        return (
-            "ask the CA's operator for a new challenge; the same command goes on with the same key"
-        )
+        return "ask the CA's operator for a new challenge"
     known = rejected.fail_info
     return _HINTS[known] if isinstance(known, FailInfo) else ""
+
+
+def _kept_hint(errand: Errand) -> str:
+    """Where a key that was made for a refused request is, and what becomes of it."""
+    where = errand.destination
+    own = errand.options.get("key") is not None or os.path.lexists(where.certificate)
+    if own and not where.staged:
+        return ""
+    return f"the new key is kept in {where.present_key}, and the next attempt uses it"
 
 
 def _tell_pending(out: Output, pending: Pending, errand: Errand) -> None:
@@ -307,7 +314,7 @@ def _tell_pending(out: Output, pending: Pending, errand: Errand) -> None:
 def _refusal(rejected: Rejected, errand: Errand) -> Refused:
     return Refused(
         f"the CA refused the request: {rejected.reason}",
-        hint=_refusal_hint(rejected, errand),
+        hint="; ".join(filter(None, (_refusal_hint(rejected, errand), _kept_hint(errand)))),
         evidence={
             "failInfo": fail_info_name(rejected.fail_info),
             "failInfoText": rejected.fail_info_text,
