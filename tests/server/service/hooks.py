@@ -26,7 +26,7 @@ class Receiver:
     asked: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
-    before: Callable[[], None] = lambda: None
+    before: Callable[[], object] = lambda: None
     transports: list[HttpTransport] = field(default_factory=list)
 
     def webhook(self, *, timeout: float = 5.0, **options: Any) -> Webhook:
