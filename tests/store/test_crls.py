@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scepkit.errors import InputError
-from scepkit.store import Store, cas, certificates, crls
+from scepkit.errors import InputError, StoreError
+from scepkit.store import Rollback, Store, Tx, cas, certificates, crls
 from scepkit.store.rows import Ca, Crl
 from tests.store.enrolling import DAY, NOW, a_ca, a_certificate
 
@@ -59,6 +59,52 @@ def test_published_crl_is_served(store: Store) -> None:
     assert first is not None
     assert first.der == b"crl 1"
     assert store.read(lambda tx: crls.by_number(tx, ca.id, 3)) is None
+
+
+def test_crl_of_megabytes_is_stored_whole(store: Store) -> None:
+    ca = a_ca(store)
+    crl = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(range(251)) * 14_001)
+    assert store.write(lambda tx: crls.put(tx, crl))
+    assert store.read(lambda tx: crls.newest(tx, ca.id)) == crl
+
+
+def test_crl_of_a_transaction_that_is_undone_was_never_there(store: Store) -> None:
+    ca = a_ca(store)
+    crl = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(3_000_000))
+
+    def undone(tx: Tx) -> None:
+        crls.put(tx, crl)
+        raise Rollback(None)
+
+    store.write(undone)
+    assert newest(store, ca) is None
+    assert put(store, ca, 1)
+
+
+def test_what_was_sent_before_a_crl_is_done_before_it(store: Store) -> None:
+    ca = a_ca(store)
+    values = {"ca_id": ca.id, "number": 1, "this_update": 0, "next_update": 0, "covers": 0}
+
+    def replace(tx: Tx) -> None:
+        tx.run("SELECT 1")
+        tx.send("DELETE FROM crl WHERE ca_id = :ca_id", {"ca_id": ca.id})
+        tx.insert_large("crl", values, "der", b"second")
+
+    assert put(store, ca, 1)
+    store.write(replace)
+    crl = store.read(lambda tx: crls.newest(tx, ca.id))
+    assert crl == Crl(ca.id, 1, 0, 0, 0, b"second")
+
+
+def test_crl_that_is_there_already_is_not_added_by_anybody(store: Store) -> None:
+    ca = a_ca(store)
+    values = {"ca_id": ca.id, "number": 1, "this_update": 0, "next_update": 0, "covers": 0}
+    assert put(store, ca, 1)
+    with pytest.raises(StoreError, match="refuses"):
+        store.write(lambda tx: tx.insert_large("crl", values, "der", b"another"))
+    first = store.read(lambda tx: crls.by_number(tx, ca.id, 1))
+    assert first is not None
+    assert first.der == b"crl 1"
 
 
 def test_dates_of_the_served_crl_are_read_without_it(store: Store) -> None:
