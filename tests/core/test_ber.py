@@ -272,7 +272,7 @@ def test_nesting_of_5000_levels_is_refused_at_once() -> None:
     started = time.process_time()
     assert refused(b"\x30\x80" * 5000).offset == 64
     assert refused(b"\x24\x80" * 5000 + EOC * 5000, max_depth=10_000).offset == 200
-    assert time.process_time() - started < 0.05
+    assert time.process_time() - started < 0.5  # in time that does not grow with the square
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:

@@ -143,16 +143,20 @@ def test_a_request_is_not_sent_again_when_an_answer_had_begun(transport: HttpTra
 
 
 def test_a_connection_with_unasked_bytes_is_not_used_again(transport: HttpTransport) -> None:
+    answered, forged = threading.Event(), threading.Event()
+
     def handle(peer: Peer) -> None:
         if peer.read():
             peer.send(answer(b"x"))
-            time.sleep(0.05)
+            assert answered.wait(30)
             peer.send(answer(b"forged"))
+            forged.set()
             peer.wait_for_close()
 
     with serve(handle) as server:
         assert transport.exchange(get(server.url())).body == b"x"
-        time.sleep(0.15)
+        answered.set()
+        assert forged.wait(30)
         assert transport.exchange(get(server.url())).body == b"x"
     assert server.connections == 2
 
@@ -195,10 +199,8 @@ def test_close_ends_an_exchange_under_way() -> None:
         while not server.connections:
             time.sleep(0.01)
         time.sleep(0.05)
-        started = time.monotonic()
         transport.close()
-        error = waiting.exception(5)
-        assert time.monotonic() - started < 2
+        error = waiting.exception(20)  # sooner than it would give up
     assert isinstance(error, TransportError)
     assert error.kind == "closed"
 

@@ -185,9 +185,9 @@ def test_a_gzip_bomb_is_refused() -> None:
     packer = zlib.compressobj(9, wbits=31)
     bomb = b"".join(packer.compress(bytes(MIB)) for _ in range(200)) + packer.flush()
     assert len(bomb) < MIB
-    started = time.monotonic()
+    started = time.process_time()
     error = failure_of(always(answer(bomb, "200 OK", "Content-Encoding: gzip")))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert error.kind == "too-large"
     assert "unpacks to more" in str(error)
 

@@ -14,6 +14,9 @@ from scepkit.transport import HttpOptions, HttpTransport
 from tests.servers import Handler, Peer, always, answer, once, serve, silent
 from tests.transport.asking import MIB, failure, failure_of, get, post, query
 
+#: Seconds after which a limit of less than one has not held, however busy the machine is.
+SOON = 20
+
 
 def test_a_port_where_nothing_listens_is_refused() -> None:
     with serve(silent) as server:
@@ -36,14 +39,14 @@ def test_a_resolver_that_does_not_answer_hits_the_timeout(monkeypatch: pytest.Mo
 
     def slow(*arguments: Any, **options: Any) -> Any:
         if not options.get("flags"):
-            answered.wait(10)
+            answered.wait(60)
         return ask(*arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     started = time.monotonic()
     error = failure(get("http://slow.invalid/scep"), HttpOptions(timeout=0.3))
     answered.set()
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < SOON
     assert error.kind == "timeout"
     assert "looking up slow.invalid" in str(error)
 
@@ -59,7 +62,7 @@ def test_an_address_that_cannot_be_reached_is_told_from_a_refusal() -> None:
 def test_a_silent_server_hits_the_timeout() -> None:
     started = time.monotonic()
     error = failure_of(silent, HttpOptions(timeout=0.3))
-    assert 0.25 < time.monotonic() - started < 2
+    assert 0.25 < time.monotonic() - started < SOON
     assert error.kind == "timeout"
     assert "waiting for the first byte" in str(error)
     assert "limit 0.3 s" in str(error)
@@ -76,8 +79,8 @@ def test_a_slow_drip_hits_the_deadline_of_the_exchange(start: bytes) -> None:
             time.sleep(0.05)
 
     started = time.monotonic()
-    error = failure_of(drip, HttpOptions(timeout=0.5))
-    assert time.monotonic() - started < 2
+    error = failure_of(drip, HttpOptions(timeout=1))
+    assert time.monotonic() - started < SOON
     assert error.kind == "timeout"
     assert "reading the answer" in str(error)
 
@@ -91,7 +94,7 @@ def test_redirects_share_one_deadline() -> None:
     started = time.monotonic()
     with serve(slow) as server:
         error = failure(query(server.url()), HttpOptions(timeout=0.6))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < SOON
     assert error.kind == "timeout"
 
 
@@ -116,9 +119,9 @@ def test_the_connect_timeout_counts_apart() -> None:
         with socket.create_connection(("127.0.0.1", port)):
             started = time.monotonic()
             error = failure(
-                get(f"http://127.0.0.1:{port}/"), HttpOptions(timeout=20, connect_timeout=0.4)
+                get(f"http://127.0.0.1:{port}/"), HttpOptions(timeout=60, connect_timeout=0.4)
             )
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON
     assert error.kind == "timeout"
     assert "connecting to 127.0.0.1" in str(error)
     assert "limit 0.4 s" in str(error)
