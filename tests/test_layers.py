@@ -57,7 +57,6 @@ def test_each_foreign_package_has_one_home(path: Path) -> None:
         "greenlet": modules("server", "bench.py"),
         "httptools": modules("server", "listening.py"),
         "prometheus_client": modules("server", "metrics.py"),
-        "starlette": modules("server", "app.py"),
         "uvicorn": modules("server", "listening.py"),
         "pytest": [*modules("testing"), *modules("testing.py")],
     }

@@ -6,7 +6,7 @@ section 4.1: "the CA SHOULD ignore the path"), because devices append names of p
 
 from __future__ import annotations
 
-from starlette.routing import Route, Router
+from collections.abc import Awaitable, Callable
 
 from scepkit.server.asking import Receive, Refusal, Scope, Send
 from scepkit.server.front import Exchange, Front, Handler
@@ -14,50 +14,48 @@ from scepkit.server.monitoring import Monitor
 from scepkit.server.publishing import Publisher
 from scepkit.server.replies import Reply
 
-#: The paths that clients of SCEP have built in (R87; Q02, Q06, Q34).
-_OLD_PATHS = ("/cgi-bin/pkiclient.exe", "/certsrv/mscep/mscep.dll", "/certsrv/mscep")
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-
-class _Endpoint:
-    """An ASGI application for one handler; it gets every method, also the ones it refuses."""
-
-    def __init__(self, front: Front, handler: Handler) -> None:
-        self._front = front
-        self._handler = handler
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._front.answer(self._handler, scope, receive, send)
+#: Ours, and the paths that clients of SCEP have built in (R87; Q02, Q06, Q34).
+_SCEP = ("/scep", "/cgi-bin/pkiclient.exe", "/certsrv/mscep/mscep.dll", "/certsrv/mscep")
+_BELOW_SCEP = tuple(f"{path}/" for path in _SCEP)
 
 
 async def _not_found(exchange: Exchange) -> Reply:
     raise Refusal(404, "not found")
 
 
-def create_app(front: Front, monitor: Monitor) -> Router:
+def create_app(front: Front, monitor: Monitor) -> Application:
     """The application; `front` has what changes on a reload.
 
-    Nothing stands around the routes: `Front.answer` catches whatever is raised.
+    Nothing stands around the handlers: `Front.answer` catches whatever is raised.  There are no
+    redirects, which old clients do not follow.
     """
-    scep = _Endpoint(front, front.scep)
+    crl, ca = Publisher(front, "crl", ".crl"), Publisher(front, "ca", ".cer")
+    pages: dict[str, Handler] = {
+        "/healthz": monitor.healthz,
+        "/readyz": monitor.readyz,
+        "/metrics": monitor.metrics,
+    }
 
-    def served(path: str, handler: Handler) -> Route:
-        return Route(path, _Endpoint(front, handler))
+    def handler_of(path: str) -> Handler:
+        if path in _SCEP or (path.startswith(_BELOW_SCEP) and "\n" not in path):
+            return front.scep
+        if _is_file(path, "/crl/", ".crl"):
+            return crl
+        if _is_file(path, "/ca/", ".cer"):
+            return ca
+        return pages.get(path, _not_found)
 
-    return Router(
-        routes=[
-            # Looked at in this order.
-            Route("/scep/{rest:path}", scep),
-            Route("/scep", scep),
-            *(Route(path, scep) for path in _OLD_PATHS),
-            *(Route(f"{path}/{{rest:path}}", scep) for path in _OLD_PATHS),
-            served("/crl/{name}.crl", Publisher(front, "crl", ".crl")),
-            served("/ca/{name}.cer", Publisher(front, "ca", ".cer")),
-            served("/healthz", monitor.healthz),
-            served("/readyz", monitor.readyz),
-            served("/metrics", monitor.metrics),
-        ],
-        # An answer with a redirect is one that old clients do not follow.
-        redirect_slashes=False,
-        # Not a route: none matches a path with a line break.
-        default=_Endpoint(front, _not_found),
-    )
+    def answer(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return front.answer(handler_of(scope["path"]), scope, receive, send)
+
+    return answer
+
+
+def _is_file(path: str, folder: str, suffix: str) -> bool:
+    """Whether a path is that of a file right in a folder, with a name before its suffix."""
+    if not (path.startswith(folder) and path.endswith(suffix)):
+        return False
+    name = path.removeprefix(folder).removesuffix(suffix)
+    return name != "" and "/" not in name
