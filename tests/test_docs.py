@@ -111,6 +111,13 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in read_page(there).anchors, f"{path.name}:{line}: there is no {target}"
 
 
+@by_page
+def test_a_challenge_is_written_into_a_file_that_its_owner_alone_can_read(path: Path) -> None:
+    text = path.read_text("utf-8")
+    written, _, _ = text.partition("> challenge.txt")
+    assert written == text or "install -m 600 /dev/null challenge.txt" in written
+
+
 def test_the_index_names_every_page_of_the_manual() -> None:
     docs = ROOT / "docs"
     pages = {str(path.relative_to(docs)) for path in docs.glob("**/*.md")} - {"index.md"}
