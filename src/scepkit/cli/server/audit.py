@@ -35,7 +35,7 @@ scepkit audit verify
 @office_options
 def list_audit(out: Output, /, config: str, actor: str | None, **options: Any) -> None:
     """List rows, newest first."""
-    from scepkit.cli.server.listing import audit_values, more, table, when
+    from scepkit.cli.server.listing import audit_detail, audit_values, more, table, when
     from scepkit.cli.server.office import open_office
     from scepkit.server import registry
 
@@ -55,7 +55,7 @@ def list_audit(out: Output, /, config: str, actor: str | None, **options: Any) -
         return table(
             ("id", "time", "actor", "action", "object", "detail"),
             [
-                (str(row.seq), when(row.at), row.actor, row.action, row.object, row.detail)
+                (str(row.seq), when(row.at), row.actor, row.action, row.object, audit_detail(row))
                 for row in rows
             ],
         )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _GAP = "  "
 EMPTY = "-"
 
+# What the trail keeps as milliseconds since 1970.
+_MOMENTS = frozenset({"notAfter", "expires"})
+
 #: RFC 5280's CRLReason, by number; 7 is not used.
 REASONS = {
     0: "unspecified",
@@ -81,6 +84,15 @@ def when(milliseconds: int | None) -> str:
 def time_or_none(milliseconds: int | None) -> str | None:
     """A stored time for JSON."""
     return None if milliseconds is None else rfc3339(moment(milliseconds))
+
+
+def audit_detail(row: AuditRow) -> str:
+    """The detail of a row of the audit trail for people: what is in it, moments as times."""
+    import json
+
+    told = json.loads(row.detail)
+    told |= {name: when(told[name]) for name in _MOMENTS & told.keys()}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
 
 
 # ------------------------------------------------------------------ rows as JSON
