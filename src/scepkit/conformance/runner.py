@@ -15,6 +15,7 @@ from scepkit.conformance.registry import Check, Class, Need
 from scepkit.conformance.session import Session
 from scepkit.conformance.verdicts import Ended, Kind, Stopped, Verdict, inconclusive, skipped
 from scepkit.core.http import ca_cert_request
+from scepkit.core.wording import counted
 from scepkit.errors import ScepError, TransportError
 from scepkit.values import field, frozen
 
@@ -142,7 +143,9 @@ def _notes(session: Session) -> tuple[str, ...]:
         notes.append("tests that load the server did not run (--intrusive)")
     if session.issued:
         count = len(set(session.issued))
-        notes.append(f"{count} certificates were issued; revoke them if you must")
+        were, them = ("was", "it") if count == 1 else ("were", "them")
+        what = counted(count, "certificate")
+        notes.append(f"{what} {were} issued; revoke {them} if you must")
     return tuple(notes)
 
 

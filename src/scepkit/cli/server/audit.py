@@ -155,6 +155,7 @@ def prune(out: Output, /, config: str, actor: str | None, **options: Any) -> Non
     from scepkit.cli.server.exporting import exported
     from scepkit.cli.server.listing import audit_values
     from scepkit.cli.server.office import open_office
+    from scepkit.core.wording import counted
     from scepkit.server import pruning
 
     path = options["out"]
@@ -178,4 +179,4 @@ def prune(out: Output, /, config: str, actor: str | None, **options: Any) -> Non
             actor=office.actor,
             now=office.now,
         )
-        out.note(f"removed {rows} rows, up to position {last.position}")
+        out.note(f"removed {counted(rows, 'row')}, up to position {last.position}")

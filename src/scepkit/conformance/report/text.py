@@ -12,6 +12,7 @@ from scepkit.conformance.registry import Class
 from scepkit.conformance.runner import Report, Result
 from scepkit.conformance.verdicts import Kind
 from scepkit.core.http import printable
+from scepkit.core.wording import counted
 
 _WIDTH = 96
 WORDS = {
@@ -123,7 +124,7 @@ def verdict_line(report: Report) -> str:
             parts.append(f"{len(listed)} of class {cls.value} failed ({numbers})")
     warnings = report.count(Kind.WARN)
     told = "; ".join(parts) or "nothing failed"
-    more = f"; {warnings} warnings" if warnings else ""
+    more = f"; {counted(warnings, 'warning')}" if warnings else ""
     undecided = report.count(Kind.INCONCLUSIVE)
     rest = f", {undecided} undecided" if undecided else ""
     passes = report.count(Kind.PASS)

@@ -29,6 +29,7 @@ from scepkit.core.capabilities import Capability
 from scepkit.core.cms import ID_DATA
 from scepkit.core.envelope import read_enveloped
 from scepkit.core.key_transport import read_recipient
+from scepkit.core.wording import counted
 from scepkit.errors import ScepError
 
 RSA = {Need.ISSUE, Need.RSA}
@@ -148,7 +149,7 @@ def _ec(probe: Probe) -> Verdict:
         found = answer.issued
     except ScepError as error:
         return failed(f"SUCCESS by password, but it does not open with the challenge: {error}")
-    return passed(f"SUCCESS, by password, with {len(found.certificates)} certificates")
+    return passed(f"SUCCESS, by password, with {counted(len(found.certificates), 'certificate')}")
 
 
 @check(

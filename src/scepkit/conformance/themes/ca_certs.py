@@ -30,6 +30,7 @@ from scepkit.core import cms
 from scepkit.core.ca_replies import read_ca_certificates, verify_next_ca
 from scepkit.core.certificates import load_certificate
 from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE, NEXT_CA_CERT_TYPE, media_type
+from scepkit.core.wording import counted
 from scepkit.errors import DecodeError, ScepError
 
 #: Shorter RSA keys are too weak (NIST SP 800-57), in bits.
@@ -76,7 +77,7 @@ def type_and_body(probe: Probe) -> Verdict:
         return failed(f"neither a certificate in DER nor a degenerate SignedData: {error}")
     if kind != CA_RA_CERT_TYPE:
         return failed(f"a SignedData as {found.content_type!r}, expected {CA_RA_CERT_TYPE}")
-    return passed(f"{len(bundle.certificates)} certificates in a SignedData")
+    return passed(f"{counted(len(bundle.certificates), 'certificate')} in a SignedData")
 
 
 @check(

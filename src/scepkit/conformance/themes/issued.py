@@ -27,6 +27,7 @@ from scepkit.conformance.verdicts import (
 )
 from scepkit.core import cms
 from scepkit.core.names import parse_subject
+from scepkit.core.wording import counted
 from scepkit.errors import ScepError
 
 _LONGEST_LIFE = timedelta(days=10 * 366)
@@ -79,7 +80,7 @@ def inner(probe: Probe) -> Verdict:
         return failed("the inner SignedData has signers or content, expected neither")
     if issued.crls:
         return warned("there is a CRL beside the certificate")
-    return passed(f"{len(issued.certificates)} certificates, one for the request's key")
+    return passed(f"{counted(len(issued.certificates), 'certificate')}, one for the request's key")
 
 
 @check(

@@ -22,6 +22,7 @@ from scepkit.conformance.verdicts import Ended, Verdict, failed, passed, skipped
 from scepkit.core import asn1
 from scepkit.core.ca_replies import verify_next_ca
 from scepkit.core.certificates import view_of
+from scepkit.core.wording import counted
 from scepkit.errors import ScepError
 
 RSA = {Need.ISSUE, Need.RSA}
@@ -111,7 +112,9 @@ def get_crl(probe: Probe) -> Verdict:
     if len(issued.crls) != 1:
         return failed(f"{len(issued.crls)} CRLs, expected one")
     if issued.encoded:
-        return failed(f"{len(issued.encoded)} certificates beside the CRL, expected none")
+        return failed(
+            f"{counted(len(issued.encoded), 'certificate')} beside the CRL, expected none"
+        )
     return _crl(probe, issued.crls[0])
 
 
@@ -131,7 +134,7 @@ def _crl(probe: Probe, der: bytes) -> Verdict:
     until = crl.next_update_utc
     if until is not None and until < datetime.now(UTC):
         return failed(f"the CRL is out of date since {until:%Y-%m-%d %H:%M} UTC")
-    return passed(f"signed by the CA, {len(crl)} entries")
+    return passed(f"signed by the CA, {counted(len(crl), 'entry', 'entries')}")
 
 
 @check(

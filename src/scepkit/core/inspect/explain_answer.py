@@ -27,7 +27,9 @@ def checks(found: Inspection) -> Iterator[Check]:
         remedy = "ask for GetCACert at the SCEP address"
         yield Check("what it is", "fails", text, "an error", remedy, "RFC 8894 4.2")
         return
-    text = f"whether these {len(found.certificates)} certificates are the CA's"
+    one = len(found.certificates) == 1
+    these = "this certificate is" if one else f"these {len(found.certificates)} certificates are"
+    text = f"whether {these} the CA's"
     remedy = "compare the SHA-256 with what the CA's operator says"
     yield Check("fingerprint", "unseen", text, remedy=remedy)
     yield from _roles(found.certificates)

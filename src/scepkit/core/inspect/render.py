@@ -22,6 +22,7 @@ from scepkit.core.inspect.values import (
     ScepAttributes,
     SignatureInfo,
 )
+from scepkit.core.wording import counted
 
 # ------------------------------------------------------------------ JSON
 
@@ -309,7 +310,7 @@ def _certificate_line(one: CertificateInfo) -> str:
 def _crl_line(one: CrlInfo) -> str:
     number = "" if one.number is None else f" number {one.number}"
     until = f", next update {one.next_update:%Y-%m-%d %H:%M}" if one.next_update else ""
-    return f"{_or_empty(one.issuer)}{number}: {one.entries} entries{until}"
+    return f"{_or_empty(one.issuer)}{number}: {counted(one.entries, 'entry', 'entries')}{until}"
 
 
 def _csr_pairs(one: CsrInfo) -> Iterator[tuple[str, str]]:
