@@ -8,7 +8,7 @@ durable first.
 
 from scepkit.ca.altnames import AltNameRules
 from scepkit.ca.authority import CaIssuer
-from scepkit.ca.crl import CrlEntries, Revocation, circumstances, crl_entries, encoded_entries
+from scepkit.ca.crl import CrlEntries, Revocation, crl_entries, encoded_entries, entry_extensions
 from scepkit.ca.hierarchy import make_ca, make_intermediate, make_next_ca, make_ra_certificate
 from scepkit.ca.keys import CertifiableKey, KeyRules
 from scepkit.ca.profile import CertificateProfile
@@ -24,9 +24,9 @@ __all__ = [
     "KeyRules",
     "ProfileRefusal",
     "Revocation",
-    "circumstances",
     "crl_entries",
     "encoded_entries",
+    "entry_extensions",
     "make_ca",
     "make_intermediate",
     "make_next_ca",

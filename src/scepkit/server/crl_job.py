@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from scepkit.ca import CrlEntries, circumstances, encoded_entries
+from scepkit.ca import CrlEntries, encoded_entries, entry_extensions
 from scepkit.errors import InputError, KeyUnavailable, StoreError
 from scepkit.server.case import milliseconds_of
 from scepkit.server.checkpoints import checkpoint
@@ -24,7 +24,7 @@ from scepkit.server.deployment import Deployment
 from scepkit.server.roles import Authority, Generation
 from scepkit.store import Store, audit, cas, certificates, crls
 from scepkit.store.driver import Tx
-from scepkit.store.rows import Crl, Revoked, milliseconds, moment
+from scepkit.store.rows import Crl, Revoked, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -181,12 +181,11 @@ def _revocations(tx: Tx, ca_id: int, from_: int) -> tuple[int, CrlEntries]:
     return (0 if row is None else row.revocations), encoded_entries(_lines(entries))
 
 
-def _lines(rows: Iterable[Revoked]) -> Iterable[tuple[int, bytes]]:
+def _lines(rows: Iterable[Revoked]) -> Iterable[tuple[int, int, bytes]]:
     for serial, revoked_at, reason in rows:
-        yield int(serial, 16), _circumstances(revoked_at // 1000, reason)
+        yield int(serial, 16), revoked_at // 1000, _extensions(reason)
 
 
-# Certificates are often revoked many at once.
-@lru_cache(maxsize=1024)
-def _circumstances(second: int, reason: int) -> bytes:
-    return circumstances(moment(second * 1000), _REASONS.get(reason))
+@cache
+def _extensions(reason: int) -> bytes:
+    return entry_extensions(_REASONS.get(reason))
