@@ -2,8 +2,8 @@
 
 Names, keys and certificates are noise of the usual sizes, so that indexes are as deep and as
 scattered as after so many enrolments: for each an operation, its alias, a used challenge and a
-certificate, of which every tenth is revoked.  The audit trail, which only grows at its end, and the
-outbox, which is emptied, are left out.  What is not unique is indexed afterwards.
+certificate, of which every tenth, or nth, is revoked.  The audit trail, which only grows at its
+end, and the outbox, which is emptied, are left out.  What is not unique is indexed afterwards.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def serial(number: int) -> str:
 
 
 def _statements(dialect: _Dialect) -> list[str]:
-    """What fills the tables with the rows from :first to :last."""
+    """What fills the tables with the rows from :first to :last; every :revoked-th is revoked."""
     subject = "'CN=device-' || n || ',O=Acme'"
     random = f"substr({dialect.hex(dialect.noise('serial'))}, 1, 39)"
     number = f"substr('1234567', CAST(1 + n % 7 AS INTEGER), 1) || {random}"
@@ -87,16 +87,21 @@ def _statements(dialect: _Dialect) -> list[str]:
                 not_after, created_at, issued_at, revoked_at, revocation_reason, spki_sha256,
                 sha256, frozen, der)
             SELECT n, 1, {number}, n,
-                CASE WHEN n % 10 = 0 THEN 'revoked' ELSE 'issued' END, 'default', {subject}, '',
-                :now, :now + 31536000000, :now, :now,
-                CASE WHEN n % 10 = 0 THEN :now END, CASE WHEN n % 10 = 0 THEN 1 END,
+                CASE WHEN n % :revoked = 0 THEN 'revoked' ELSE 'issued' END, 'default',
+                {subject}, '', :now, :now + 31536000000, :now, :now,
+                CASE WHEN n % :revoked = 0 THEN :now END, CASE WHEN n % :revoked = 0 THEN 1 END,
                 {dialect.blob(32)}, {dialect.blob(32)}, '{{}}', {dialect.blob(900)}
             FROM series""",
     ]
 
 
 def _insert(
-    execute: Callable[[str], object], dialect: _Dialect, count: int, now: int, say: str
+    execute: Callable[[str], object],
+    dialect: _Dialect,
+    count: int,
+    now: int,
+    revoked: int,
+    say: str,
 ) -> None:
     """Table by table, so that no more than one index is written at random places at a time."""
     began = time.perf_counter()
@@ -106,14 +111,15 @@ def _insert(
         for first in range(1, count + 1, BATCH):
             text = statement
             last = min(count, first + BATCH - 1)
-            for name, value in (("first", first), ("last", last), ("now", now)):
+            values = {"first": first, "last": last, "now": now, "revoked": revoked}
+            for name, value in values.items():
                 text = re.sub(rf":{name}\b", str(value), text)
             execute(text)
         execute("COMMIT")
         print(f"  {say}: {number} of 4 tables in {time.perf_counter() - began:.0f} s", flush=True)
 
 
-def fill_sqlite(file: Path, count: int, now: int) -> None:
+def fill_sqlite(file: Path, count: int, now: int, *, revoked: int = 10) -> None:
     """Fill a database that nobody has open, and whose CA has the number 1."""
     with closing(sqlite3.connect(file, isolation_level=None)) as database:
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE}"):
@@ -124,7 +130,7 @@ def fill_sqlite(file: Path, count: int, now: int) -> None:
         ).fetchall()
         for name, _ in indexes:
             database.execute(f"DROP INDEX {name}")
-        _insert(database.execute, _SQLITE, count, now, "SQLite")
+        _insert(database.execute, _SQLITE, count, now, revoked, "SQLite")
         for _, made_by in indexes:
             database.execute(made_by)
         database.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -155,7 +161,7 @@ _INDEXES = """
 """
 
 
-def fill_postgres(server: PostgresServer, count: int, now: int) -> None:
+def fill_postgres(server: PostgresServer, count: int, now: int, *, revoked: int = 10) -> None:
     """Fill a database whose CA has the number 1."""
     foreign = server.sql(_CONSTRAINTS.format(kinds="{f}"))
     unique = server.sql(_CONSTRAINTS.format(kinds="{u,p}"))
@@ -168,7 +174,7 @@ def fill_postgres(server: PostgresServer, count: int, now: int) -> None:
     server.sql("ALTER SYSTEM SET synchronous_commit = off")
     server.sql("ALTER SYSTEM SET maintenance_work_mem = '1GB'")
     server.sql("SELECT pg_reload_conf()")
-    _insert(server.sql, _POSTGRES, count, now, "PostgreSQL")
+    _insert(server.sql, _POSTGRES, count, now, revoked, "PostgreSQL")
     for table, name, definition in unique + foreign:
         server.sql(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
     for _, made_by in indexes:

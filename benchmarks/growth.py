@@ -51,13 +51,14 @@ class Home:
     url: str
     postgres: PostgresServer | None
 
-    def fill(self, count: int) -> float:
-        """Put so many certificates into the database; the seconds it took."""
+    def fill(self, count: int, revoked: int) -> float:
+        """Put so many certificates into the database, every nth revoked; the seconds it took."""
         began = time.perf_counter()
         if self.postgres is None:
-            fill_sqlite(Path(self.url.removeprefix("sqlite:///")), count, NOW)
+            file = Path(self.url.removeprefix("sqlite:///"))
+            fill_sqlite(file, count, NOW, revoked=revoked)
         else:
-            fill_postgres(self.postgres, count, NOW)
+            fill_postgres(self.postgres, count, NOW, revoked=revoked)
         return time.perf_counter() - began
 
 
@@ -212,10 +213,11 @@ def over_http(
 def report(kind: str, options: argparse.Namespace) -> Iterator[str]:
     """Fill, measure, tell."""
     with home(kind, options.folder) as empty, home(kind, options.folder) as full:
-        seconds = full.fill(options.certificates)
+        seconds = full.fill(options.certificates, options.revoked)
         name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[kind]
+        revoked = options.certificates // options.revoked
         yield (
-            f"**{name}**, {options.certificates:,} certificates, {options.certificates // 10:,} of"
+            f"**{name}**, {options.certificates:,} certificates, {revoked:,} of"
             f" them revoked (filled in {seconds:.0f} s):"
         )
         yield ""
@@ -223,10 +225,12 @@ def report(kind: str, options: argparse.Namespace) -> Iterator[str]:
             open_store(empty.url, node="bench") as nothing,
             open_store(full.url, node="bench") as much,
         ):
-            yield from _enrolments(nothing, much, kind, options)
-            yield from _queries(much, options.certificates)
+            if not options.only_crl:
+                yield from _enrolments(nothing, much, kind, options)
+                yield from _queries(much, options.certificates)
             yield from _crl(much, full.url)
-        yield from _whole(empty, full, options)
+        if not options.only_crl:
+            yield from _whole(empty, full, options)
         yield ""
 
 
@@ -284,6 +288,8 @@ def main() -> None:
     """Compare a server with much in its database with one with nothing in it."""
     parser = argparse.ArgumentParser(prog="benchmarks/growth", description=main.__doc__)
     parser.add_argument("--certificates", type=int, default=1_000_000, help="(default 1000000)")
+    parser.add_argument("--revoked", type=int, default=10, help="every nth is (default 10)")
+    parser.add_argument("--only-crl", action="store_true", help="measure nothing but a CRL")
     parser.add_argument("--only", choices=["sqlite", "postgresql"])
     parser.add_argument("--pairs", type=int, default=2000, help="in a round (default 2000)")
     parser.add_argument("--enrolments", type=int, default=1000, help="over HTTP (default 1000)")
