@@ -328,6 +328,13 @@ def test_new_file_that_somebody_else_is_writing_to_is_waited_for(path: Path) -> 
             assert migrating.result(30) == ["initial"]
 
 
+def test_file_that_somebody_reads_cannot_become_a_single_one_now(path: Path) -> None:
+    with open_store(f"sqlite:///{path}") as store:
+        store.migrate()
+        with pytest.raises(StoreUnavailable, match="locked"):
+            sqlite.as_one_file(path)
+
+
 def fill_the_disk(store: Store) -> None:
     """Write until there is no room; what was written before stays."""
     n = 0

@@ -112,13 +112,23 @@ class Process:
     _pause: float = _FIRST_PAUSE
 
     def start(self, shared: Shared, settings: Settings, number: int, others: list[Process]) -> None:
-        """Start a process with these settings.
+        """Start a process with these settings, or put it off while there is no room for it.
 
         :param others: whose links are not the new one's business.
         """
-        ours, theirs = socket.socketpair()
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError as error:
+            self._put_off(error)
+            return
         ours.setblocking(False)
-        pid = fork()
+        try:
+            pid = fork()
+        except OSError as error:
+            ours.close()
+            theirs.close()
+            self._put_off(error)
+            return
         if not pid:
             ours.close()
             for other in others:
@@ -129,6 +139,15 @@ class Process:
         self.pid, self.link, self.serves = pid, ours, number
         self._started, self.ready, self.owes = time.monotonic(), False, b""
         log.info("started", extra=with_fields({"process": self.name, "pid": pid}))
+
+    def _put_off(self, error: OSError) -> None:
+        self._wait_longer(time.monotonic())
+        fields = {"process": self.name, "reason": error.strerror or str(error)}
+        log.error("cannot be started now", extra=with_fields(fields))
+
+    def _wait_longer(self, now: float) -> None:
+        self.start_at = now + self._pause
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
 
     def _become(self, shared: Shared, post: Post) -> NoReturn:
         code = 1
@@ -172,8 +191,7 @@ class Process:
         if now - self._started >= _A_WHILE:
             self._pause, self.start_at = _FIRST_PAUSE, now
         else:
-            self.start_at = now + self._pause
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            self._wait_longer(now)
         self.pid, self.ready, self.owes = 0, False, b""
         self._forget_link()
         return _how(status)
@@ -201,7 +219,11 @@ def tried(act: Callable[[], None], seconds: float, event: str) -> int:
 
     :returns: the exit code: 0 when it can be done, else as the commands have it.
     """
-    pid = fork()
+    try:
+        pid = fork()
+    except OSError as error:
+        log.error(event, extra=with_fields({"reason": error.strerror or str(error)}))
+        return 1
     if not pid:
         code = 1
         try:

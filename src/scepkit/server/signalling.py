@@ -54,15 +54,19 @@ def fork() -> int:
 
     Ctrl-C, and a terminal that is closed, send a signal to all processes in it; the supervisor says
     to the others what it means.
+
+    :raises OSError: there is no room for another process now.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    pid = os.fork()
-    if not pid:
-        # Until here, a signal to the child would have been written into the parent's socket.
-        signal.set_wakeup_fd(-1)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        pid = os.fork()
+        if not pid:
+            # Until here, a signal to the child would have been written into the parent's socket.
+            signal.set_wakeup_fd(-1)
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     return pid

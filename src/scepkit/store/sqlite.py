@@ -388,8 +388,11 @@ def copied(source: Path, target: Path) -> None:
 
 def as_one_file(path: Path) -> None:
     """Let a database that nobody has open be read without files beside it."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE")
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as problem:
+        raise _told(problem) from problem
 
 
 def _told(problem: BaseException) -> BaseException:

@@ -1,0 +1,61 @@
+"""The processes of a server, where the system has no room for another one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from scepkit.server.processes import Process, tried
+from scepkit.server.signalling import SIGNALS
+
+NOTHING: Any = None
+
+
+def refuse() -> NoReturn:
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def refuse_files() -> NoReturn:
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize("what", ["process", "files"])
+def test_a_process_for_which_there_is_no_room_is_started_later(
+    what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process, before, files = Process("worker-1", 0, NOTHING), time.monotonic(), open_files()
+    if what == "process":
+        monkeypatch.setattr(os, "fork", refuse)
+    else:
+        monkeypatch.setattr(socket, "socketpair", refuse_files)
+    process.start(NOTHING, NOTHING, 1, [process])
+    monkeypatch.undo()
+    assert process.pid == 0
+    assert process.start_at > before
+    assert "cannot be started now" in caplog.text
+    assert open_files() == files
+
+
+def test_what_cannot_be_tried_for_lack_of_room_has_failed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(os, "fork", refuse)
+    assert tried(lambda: None, 1, "reload failed") == 1
+    assert "reload failed" in caplog.text
+
+
+def test_signals_arrive_after_a_fork_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fork", refuse)
+    tried(lambda: None, 1, "reload failed")
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & set(SIGNALS)
