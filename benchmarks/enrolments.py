@@ -15,7 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from scepkit.server.issuing import serial_number
+from scepkit.server.pepper import NEAR, Pepper
 from scepkit.store import Store, Tx, audit, cas, certificates, challenges, claims, outbox
 from scepkit.store.certificates import Reservation
 from scepkit.store.challenges import NewChallenge
@@ -35,7 +38,8 @@ def prepared(store: Store, pairs: int) -> Iterator[bytes]:
             tx, name="bench", key_ref="none", certificate=b"", actor="bench", now=NOW
         )
     )
-    macs = [os.urandom(32) for _ in range(pairs)]
+    pepper = Pepper(os.urandom(32))
+    macs = [pepper.mac(pepper.challenge(pepper.new_nonce())) for _ in range(pairs)]
     new = [NewChallenge(profile="default", mac=mac, expires_at=NOW + DAY) for mac in macs]
     for start in range(0, pairs, 500):
         batch = new[start : start + 500]
@@ -46,7 +50,8 @@ def prepared(store: Store, pairs: int) -> Iterator[bytes]:
 def enrol(store: Store, mac: bytes, beside: Callable[[], object] | None = None) -> None:
     """One pair of transactions, and what is done between them."""
     subject = f"CN=device-{secrets.token_hex(6)},O=Acme"
-    serial, spki, op_key = secrets.token_hex(20), os.urandom(32), os.urandom(32)
+    serial = f"{serial_number(datetime.now(UTC)):x}"
+    spki, op_key = os.urandom(32), mac[:NEAR] + os.urandom(32 - NEAR)
     claim = Claim(
         profile="default",
         op_key=op_key,

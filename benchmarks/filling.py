@@ -17,9 +17,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from scepkit.server.pepper import NEAR
 from tests.store.postgres_server import PostgresServer
 
 BATCH = 100_000
+#: Challenges that are made in one minute: their MACs begin alike, and so do the op_keys.
+EACH_MINUTE = 1000
 #: KiB of the file that are kept in memory while it is filled: an index fits.
 _CACHE = 3_000_000
 
@@ -30,6 +33,7 @@ class _Dialect:
 
     series: str
     noise: Callable[[str], str]
+    near: Callable[[str], str]
     blob: Callable[[int], str]
     hex: Callable[[str], str]
 
@@ -38,12 +42,17 @@ _SQLITE = _Dialect(
     "WITH RECURSIVE series (n) AS (VALUES (:first) UNION ALL"
     " SELECT n + 1 FROM series WHERE n < :last)",
     lambda label: f"noise('{label}', n)",
+    lambda label: f"near('{label}', n)",
     lambda size: f"randomblob({size})",
     lambda value: f"lower(hex({value}))",
 )
 _POSTGRES = _Dialect(
     "WITH series AS (SELECT generate_series(:first, :last) AS n)",
     lambda label: f"sha256(('{label}:' || n)::bytea)",
+    lambda label: (
+        f"substr(sha256(('minute:' || n / {EACH_MINUTE})::bytea), 1, {NEAR})"
+        f" || substr(sha256(('{label}:' || n)::bytea), {NEAR + 1})"
+    ),
     # So small that PostgreSQL does not compress them, whatever is in them.
     lambda size: f"decode(repeat(md5(n::text), {size // 16 + 1}), 'hex')",
     lambda value: f"encode({value}, 'hex')",
@@ -53,6 +62,11 @@ _POSTGRES = _Dialect(
 def noise(label: str, number: int) -> bytes:
     """32 bytes that are the same each time they are asked for."""
     return sha256(f"{label}:{number}".encode()).digest()
+
+
+def near(label: str, number: int) -> bytes:
+    """The same, with a beginning that it shares with others of its minute."""
+    return noise("minute", number // EACH_MINUTE)[:NEAR] + noise(label, number)[NEAR:]
 
 
 def serial(number: int) -> str:
@@ -68,13 +82,13 @@ def _statements(dialect: _Dialect) -> list[str]:
     return [
         f"""{dialect.series} INSERT INTO challenge (
                 id, profile, mac, bind, label, uses, uses_left, expires_at, created_at, created_by)
-            SELECT n, 'default', {dialect.noise("mac")}, '{{}}', '', 1, 0, :now, :now, 'bench'
+            SELECT n, 'default', {dialect.near("mac")}, '{{}}', '', 1, 0, :now, :now, 'bench'
             FROM series""",
         f"""{dialect.series} INSERT INTO operation (
                 id, profile, op_key, epoch, kind, state, transaction_id, subject, sans, reason,
                 attempts, created_at, decided_at, decided_by, finished_at, challenge_id, csr,
                 signer)
-            SELECT n, 'default', {dialect.noise("op")}, 0, 'enrol', 'issued',
+            SELECT n, 'default', {dialect.near("op")}, 0, 'enrol', 'issued',
                 {dialect.hex(dialect.noise("tid"))}, {subject}, '', '', 1, :now, :now,
                 'challenge', :now, n, {dialect.blob(600)}, {dialect.blob(600)}
             FROM series""",
@@ -125,6 +139,7 @@ def fill_sqlite(file: Path, count: int, now: int, *, revoked: int = 10) -> None:
         for setting in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{_CACHE}"):
             database.execute(f"PRAGMA {setting}").fetchall()
         database.create_function("noise", 2, noise, deterministic=True)
+        database.create_function("near", 2, near, deterministic=True)
         indexes = database.execute(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
         ).fetchall()

@@ -23,7 +23,7 @@ from pathlib import Path
 from cryptography import x509
 
 from benchmarks import enrolments, machine, servers, throughput
-from benchmarks.filling import fill_postgres, fill_sqlite, noise, serial
+from benchmarks.filling import fill_postgres, fill_sqlite, near, noise, serial
 from scepkit.ca.authority import CaIssuer
 from scepkit.server import crl_job
 from scepkit.server.roles import Authority, Generation
@@ -99,7 +99,7 @@ def queries(store: Store, count: int) -> dict[str, list[float]]:
         return found
 
     def replay(tx: Tx) -> object:
-        found = operations.by_key(tx, "default", noise("op", row()))
+        found = operations.by_key(tx, "default", near("op", row()))
         assert found is not None
         return found
 

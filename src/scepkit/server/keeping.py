@@ -12,7 +12,7 @@ import hashlib
 from scepkit.core import asn1
 from scepkit.core.csr import ID_CHALLENGE_PASSWORD, ParsedCsr, read_csr
 from scepkit.errors import DecodeError
-from scepkit.server.pepper import Pepper
+from scepkit.server.pepper import NEAR, Pepper
 from scepkit.server.verdicts import Renews
 
 _SEALED = "scepkit-sealed:"
@@ -23,7 +23,8 @@ def op_key(profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | Non
 
     Its content is hashed without its signature, because who rebuilds a request with an EC key gets
     another one; a renewal is told from an enrolment with the same request by the certificate that
-    authenticates it.
+    authenticates it.  Requests whose challenges were made at one time have keys that begin alike
+    (pepper.py).
     """
     parts = (
         profile.encode(),
@@ -33,7 +34,8 @@ def op_key(profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | Non
         b"" if renews is None else f"{renews.row.ca_id}/{renews.row.serial}".encode(),
     )
     framed = [len(part).to_bytes(4, "big") + part for part in parts]
-    return hashlib.sha256(b"scepkit operation 1" + b"".join(framed)).digest()
+    key = hashlib.sha256(b"scepkit operation 2" + b"".join(framed)).digest()
+    return key if mac is None else mac[:NEAR] + key[NEAR:]
 
 
 def kept_csr(csr: ParsedCsr, sealed: str | None) -> bytes:

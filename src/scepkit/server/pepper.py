@@ -9,6 +9,10 @@ encryption key (RFC 8894 section 3.1):
   at random but derived from this secret and a random number, and the number is kept;
 * the challenge of a request that is not answered at once.  It is kept sealed with AES-GCM.
 
+What is stored begins with four bytes that challenges of the same minute have in common: so those
+that are handed out together, and the requests that come with them, are beside one another in the
+database's indexes, where MACs alone change a page of a large one each.
+
 The rule of this file: each use has a key of its own, and nothing here has a repr with a secret.
 """
 
@@ -16,7 +20,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
+import time
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 
 from cryptography.exceptions import InvalidTag
@@ -24,8 +30,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from scepkit.errors import InputError
 
-#: 140 bits, in characters that every device's configuration and PrintableString can hold.
-_CHALLENGE_CHARACTERS = 28
+# In characters that every device's configuration and PrintableString can hold: 20 bits of the
+# minute, which come again after two years, and 120 bits that nobody can guess.
+_MINUTE_CHARACTERS, _RANDOM_CHARACTERS = 4, 24
+_CHALLENGE = re.compile(f"[A-Z2-7]{{{_MINUTE_CHARACTERS + _RANDOM_CHARACTERS}}}")
+_MINUTE_BYTES = 3
+
+#: How many bytes of a MAC challenges of the same minute have in common.
+NEAR = 4
+
 _NONCE_BYTES = 16
 _GCM_NONCE_BYTES = 12
 _LEAST_KEY_BYTES = 16
@@ -38,12 +51,13 @@ class Pepper:
     :raises InputError: it is shorter.
     """
 
-    __slots__ = ("_derive", "_mac", "_seal", "fingerprint")
+    __slots__ = ("_derive", "_mac", "_minute", "_seal", "fingerprint")
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _LEAST_KEY_BYTES:
             raise InputError(f"the challenge key has {len(key)} bytes; expected 16 or more")
         self._mac = hmac.digest(key, b"scepkit: mac of challenges", "sha256")
+        self._minute = hmac.digest(key, b"scepkit: minutes of challenges", "sha256")
         self._derive = hmac.digest(key, b"scepkit: derived challenges", "sha256")
         self._seal = hmac.digest(key, b"scepkit: sealed challenges", "sha256")
         #: Tells this key from others, and nothing else about it.
@@ -54,16 +68,22 @@ class Pepper:
 
     def mac(self, secret: str) -> bytes:
         """What is stored in place of a challenge (32 bytes)."""
-        return hmac.digest(self._mac, secret.encode("utf-8", "surrogatepass"), "sha256")
+        mac = hmac.digest(self._mac, secret.encode("utf-8", "surrogatepass"), "sha256")
+        if not _CHALLENGE.fullmatch(secret):
+            return mac  # of a secret that somebody else chose, no part is to be told from the rest
+        minute = secret[:_MINUTE_CHARACTERS].encode("ascii")
+        return hmac.digest(self._minute, minute, "sha256")[:NEAR] + mac[NEAR:]
 
     def new_nonce(self) -> bytes:
-        """A random number to derive a challenge from."""
-        return secrets.token_bytes(_NONCE_BYTES)
+        """The minute and a random number, to derive a challenge from."""
+        minute = int(time.time() // 60) & 0xFFFFF
+        return (minute << 4).to_bytes(_MINUTE_BYTES, "big") + secrets.token_bytes(_NONCE_BYTES)
 
     def challenge(self, nonce: bytes) -> str:
         """The challenge that belongs to a nonce: 28 letters and digits."""
+        minute = b32encode(nonce[:_MINUTE_BYTES]).decode("ascii")[:_MINUTE_CHARACTERS]
         derived = hmac.digest(self._derive, nonce, hashlib.sha256)
-        return b32encode(derived).decode("ascii")[:_CHALLENGE_CHARACTERS]
+        return minute + b32encode(derived).decode("ascii")[:_RANDOM_CHARACTERS]
 
     def seal(self, secret: str) -> str:
         """A challenge so that only `unseal` reads it (printable ASCII)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from scepkit.core.names import parse_san, parse_subject
 from scepkit.errors import FailInfo, InputError
 from scepkit.server import keeping, naming
 from scepkit.server.naming import Binding, NamePatterns
-from scepkit.server.pepper import Pepper
+from scepkit.server.pepper import NEAR, Pepper
 from scepkit.server.records import OperationRecord
 from scepkit.server.replies import Context
 from scepkit.store import Store, open_store
@@ -70,9 +71,33 @@ def test_macs_are_equal_where_the_secrets_are(one: str, other: str) -> None:
     assert (PEPPER.mac(one) == PEPPER.mac(other)) is (one == other)
 
 
-def test_a_challenge_has_140_bits_and_fits_printable_string() -> None:
+def test_challenges_of_one_minute_are_stored_beside_one_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def minted(at: float) -> bytes:
+        monkeypatch.setattr(time, "time", lambda: at)
+        return PEPPER.mac(PEPPER.challenge(PEPPER.new_nonce()))
+
+    one, same, later = minted(600_000_000.0), minted(600_000_059.9), minted(600_000_060.0)
+    assert one[:NEAR] == same[:NEAR] != later[:NEAR]
+    assert one[NEAR:] != same[NEAR:]
+    assert keeping.op_key("p", csr(challenge="x"), one, None)[:NEAR] == one[:NEAR]
+
+
+def test_no_part_of_what_is_stored_tells_a_part_of_a_secret_that_somebody_chose() -> None:
+    for one, other in (("hunter2" + "x" * 20, "hunter2" + "y" * 20), ("A" * 27, "A" * 29)):
+        assert PEPPER.mac(one)[:NEAR] != PEPPER.mac(other)[:NEAR]
+
+
+def test_what_is_stored_does_not_show_the_minute_to_who_lacks_the_pepper() -> None:
+    challenge = PEPPER.challenge(PEPPER.new_nonce())
+    assert Pepper(b"q" * 32).mac(challenge)[:NEAR] != PEPPER.mac(challenge)[:NEAR]
+
+
+def test_a_challenge_has_120_random_bits_and_fits_printable_string() -> None:
     found = {PEPPER.challenge(PEPPER.new_nonce()) for _ in range(200)}
     assert len(found) == 200
+    assert len({one[4:] for one in found}) == 200
     assert all(re.fullmatch(r"[A-Z2-7]{28}", one) for one in found)
 
 
