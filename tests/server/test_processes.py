@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import time
-from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -26,25 +25,25 @@ def refuse_files() -> NoReturn:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
-def open_files() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
 @pytest.mark.parametrize("what", ["process", "files"])
 def test_a_process_for_which_there_is_no_room_is_started_later(
     what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    process, before, files = Process("worker-1", 0, NOTHING), time.monotonic(), open_files()
+    process, before = Process("worker-1", 0, NOTHING), time.monotonic()
+    link = socket.socketpair()
     if what == "process":
         monkeypatch.setattr(os, "fork", refuse)
+        monkeypatch.setattr(socket, "socketpair", lambda: link)
     else:
         monkeypatch.setattr(socket, "socketpair", refuse_files)
+        for end in link:
+            end.close()
     process.start(NOTHING, NOTHING, 1, [process])
     monkeypatch.undo()
     assert process.pid == 0
     assert process.start_at > before
     assert "cannot be started now" in caplog.text
-    assert open_files() == files
+    assert [end.fileno() for end in link] == [-1, -1]  # both are closed
 
 
 def test_what_cannot_be_tried_for_lack_of_room_has_failed(

@@ -287,7 +287,9 @@ def _kept_hint(errand: Errand) -> str:
     """Where a key that was made for a refused request is, and what becomes of it."""
     where = errand.destination
     own = errand.options.get("key") is not None or os.path.lexists(where.certificate)
-    if own and not where.staged:
+    # A poll is not told the options of its enrolment: ours is always called so.
+    beside = (os.path.dirname(where.certificate), "key.pem")
+    if (own or os.path.split(where.key) != beside) and not where.staged:
         return ""
     return f"the new key is kept in {where.present_key}, and the next attempt uses it"
 
