@@ -25,25 +25,30 @@ def refuse_files() -> NoReturn:
     raise OSError(errno.EMFILE, "Too many open files")
 
 
-@pytest.mark.parametrize("what", ["process", "files"])
-def test_a_process_for_which_there_is_no_room_is_started_later(
-    what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    process, before = Process("worker-1", 0, NOTHING), time.monotonic()
-    link = socket.socketpair()
-    if what == "process":
-        monkeypatch.setattr(os, "fork", refuse)
-        monkeypatch.setattr(socket, "socketpair", lambda: link)
-    else:
-        monkeypatch.setattr(socket, "socketpair", refuse_files)
-        for end in link:
-            end.close()
+def is_put_off(process: Process) -> bool:
+    """Whether a process that is to be started now is not, and is to be started later."""
+    before = time.monotonic()
     process.start(NOTHING, NOTHING, 1, [process])
-    monkeypatch.undo()
-    assert process.pid == 0
-    assert process.start_at > before
+    return process.pid == 0 and process.start_at > before
+
+
+def test_a_process_for_which_there_is_no_room_is_started_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = socket.socketpair()
+    monkeypatch.setattr(os, "fork", refuse)
+    monkeypatch.setattr(socket, "socketpair", lambda: link)
+    assert is_put_off(Process("worker-1", 0, NOTHING))
     assert "cannot be started now" in caplog.text
-    assert [end.fileno() for end in link] == [-1, -1]  # both are closed
+    assert [end.fileno() for end in link] == [-1, -1]  # nothing of it stays open
+
+
+def test_a_process_for_whose_link_there_are_no_files_is_started_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(socket, "socketpair", refuse_files)
+    assert is_put_off(Process("worker-1", 0, NOTHING))
+    assert "cannot be started now" in caplog.text
 
 
 def test_what_cannot_be_tried_for_lack_of_room_has_failed(
