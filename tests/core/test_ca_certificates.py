@@ -122,10 +122,10 @@ def test_a_pinned_device_certificate_is_taken_for_the_ra_the_caller_says_it_is()
 def test_the_signatures_of_an_authenticated_set_are_not_checked_again() -> None:
     found = authenticated(ROOT, AGENT, ISSUING, ROOT)
     device = pki.device(ISSUING).certificate
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100):
         verify_issued(device, found, NOW)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_ec_certificates_are_authenticated() -> None:
@@ -326,9 +326,9 @@ def test_a_renewed_root_with_the_pinned_key_is_the_ca_when_it_alone_is_offered()
 def test_a_hundred_impostors_with_one_name_are_found_out_quickly() -> None:
     names = pki.intermediate(ROGUE)
     many = [odd.with_serial(names, index) for index in range(1, MAX_CERTIFICATES - 1)]
-    started = time.perf_counter()
+    started = time.process_time()
     found = authenticated(ROOT, *many, ROOT)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     assert found.certificates == certificates(ROOT)
 
 
@@ -336,9 +336,9 @@ def test_a_hundred_real_cas_with_one_name_end() -> None:
     # Every one of them may have issued every other: 10 000 pairs at most, no paths to explore.
     one = pki.certificate(ROOT.name, ROOT.key, issuer=ROOT, ca=True)
     many = [odd.with_serial(one, index, ROOT) for index in range(1, MAX_CERTIFICATES - 1)]
-    started = time.perf_counter()
+    started = time.process_time()
     found = authenticated(ROOT, *many, ROOT)
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(found.certificates) == MAX_CERTIFICATES - 1
 
 

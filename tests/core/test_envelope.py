@@ -599,10 +599,10 @@ def test_derivation_of_every_kind_is_read(prf: str | None, length: int | None) -
     ],
 )
 def test_absurd_iteration_count_is_refused_at_once(count: int) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(AlgorithmError, match="iterations is refused; expected 1 to 1000000"):
         opened(by_password(w.pbkdf2(b"salt", count)), SECRET)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -61,11 +61,11 @@ def test_an_address_that_cannot_be_reached_is_told_from_a_refusal() -> None:
 
 def test_a_silent_server_hits_the_timeout() -> None:
     started = time.monotonic()
-    error = failure_of(silent, HttpOptions(timeout=0.3))
-    assert 0.25 < time.monotonic() - started < SOON
+    error = failure_of(silent, HttpOptions(timeout=1))
+    assert 0.95 < time.monotonic() - started < SOON
     assert error.kind == "timeout"
     assert "waiting for the first byte" in str(error)
-    assert "limit 0.3 s" in str(error)
+    assert "limit 1 s" in str(error)
     assert "--timeout" in error.hint
 
 
@@ -100,11 +100,11 @@ def test_redirects_share_one_deadline() -> None:
 
 def test_a_server_that_does_not_read_hits_the_deadline() -> None:
     def deaf(peer: Peer) -> None:
-        stop.wait(20)
+        stop.wait(60)
 
     stop = threading.Event()
     with serve(deaf) as server:
-        error = failure(post(server.url(), b"x" * 64 * MIB), HttpOptions(timeout=0.5))
+        error = failure(post(server.url(), b"x" * 64 * MIB), HttpOptions(timeout=1))
         stop.set()
     assert error.kind == "timeout"
     assert "sending the request" in str(error)

@@ -121,7 +121,7 @@ def test_a_proxy_that_hangs_up_is_a_proxy_error() -> None:
 
 def test_a_silent_proxy_hits_the_timeout() -> None:
     with serve(silent) as proxy:
-        options = HttpOptions(proxy=proxy.url(""), connect_timeout=0.3)
+        options = HttpOptions(proxy=proxy.url(""), connect_timeout=1)
         error = failure(get("https://ca.invalid/scep"), options)
     assert error.kind == "timeout"
     assert f"asking the proxy {proxy.authority}" in str(error)
