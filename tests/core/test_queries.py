@@ -229,7 +229,13 @@ def test_next_ca_is_asked_for_when_it_is_announced_by_now() -> None:
     assert talk.run(flows.get_next_ca(known, NOW)) == (NEXT.certificate,)
 
 
-def test_next_ca_that_is_announced_and_not_there_is_an_http_error() -> None:
+def test_next_ca_that_is_announced_and_not_there_is_no_wrong_path() -> None:
     talk = Talk(Server())
-    with pytest.raises(HttpStatusError, match="answered GetNextCACert with HTTP status 404"):
+    with pytest.raises(NotSupportedError, match=r"announces GetNextCACert, and .* status 404"):
+        talk.run(flows.get_next_ca(talk.learn(), NOW))
+
+
+def test_next_ca_that_is_announced_and_refused_is_an_http_error() -> None:
+    talk = Talk(Server(next_ca=response(b"", status=500)))
+    with pytest.raises(HttpStatusError, match="answered GetNextCACert with HTTP status 500"):
         talk.run(flows.get_next_ca(talk.learn(), NOW))

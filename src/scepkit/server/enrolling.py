@@ -173,8 +173,11 @@ def _look(case: Case, csr: ParsedCsr, *, own: bool) -> tuple[Seen, bytes] | Deny
             renews = auth_renewal.find_renewed(tx, candidates, case.request.signer)
         if renews is None and not own:
             return of_a_stranger(case.message_type)
-        mac = deployment.pepper.mac(csr.challenge) if csr.challenge else None
-        key = keeping.op_key(name, csr, mac, renews)
+        mac, near = None, b""
+        if csr.challenge:
+            mac = deployment.pepper.mac(csr.challenge)
+            near = deployment.pepper.near(csr.challenge)
+        key = keeping.op_key(name, csr, mac, renews, near)
         operation, challenge = claims.before(tx, name, key, mac)
         epoch = 0
         if operation is not None and _is_over(case, operation, challenge):

@@ -12,19 +12,22 @@ import hashlib
 from scepkit.core import asn1
 from scepkit.core.csr import ID_CHALLENGE_PASSWORD, ParsedCsr, read_csr
 from scepkit.errors import DecodeError
-from scepkit.server.pepper import NEAR, Pepper
+from scepkit.server.pepper import Pepper
 from scepkit.server.verdicts import Renews
 
 _SEALED = "scepkit-sealed:"
 
 
-def op_key(profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | None) -> bytes:
+def op_key(
+    profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | None, near: bytes = b""
+) -> bytes:
     """What identifies a request.
 
     Its content is hashed without its signature, because who rebuilds a request with an EC key gets
     another one; a renewal is told from an enrolment with the same request by the certificate that
-    authenticates it.  Requests whose challenges were made at one time have keys that begin alike
-    (pepper.py).
+    authenticates it.
+
+    :param near: how the key is to begin (`Pepper.near` of the challenge).
     """
     parts = (
         profile.encode(),
@@ -35,7 +38,7 @@ def op_key(profile: str, csr: ParsedCsr, mac: bytes | None, renews: Renews | Non
     )
     framed = [len(part).to_bytes(4, "big") + part for part in parts]
     key = hashlib.sha256(b"scepkit operation 2" + b"".join(framed)).digest()
-    return key if mac is None else mac[:NEAR] + key[NEAR:]
+    return near + key[len(near) :]
 
 
 def kept_csr(csr: ParsedCsr, sealed: str | None) -> bytes:

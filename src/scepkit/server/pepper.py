@@ -69,10 +69,19 @@ class Pepper:
     def mac(self, secret: str) -> bytes:
         """What is stored in place of a challenge (32 bytes)."""
         mac = hmac.digest(self._mac, secret.encode("utf-8", "surrogatepass"), "sha256")
+        near = self.near(secret)
+        return near + mac[len(near) :]
+
+    def near(self, secret: str) -> bytes:
+        """What a challenge has in common with those of its minute: `NEAR` bytes.
+
+        Empty for a secret that somebody else chose: no part of it is to be told from the rest, and
+        nobody is to see who else has it.
+        """
         if not _CHALLENGE.fullmatch(secret):
-            return mac  # of a secret that somebody else chose, no part is to be told from the rest
+            return b""
         minute = secret[:_MINUTE_CHARACTERS].encode("ascii")
-        return hmac.digest(self._minute, minute, "sha256")[:NEAR] + mac[NEAR:]
+        return hmac.digest(self._minute, minute, "sha256")[:NEAR]
 
     def new_nonce(self) -> bytes:
         """The minute and a random number, to derive a challenge from."""

@@ -81,7 +81,17 @@ def test_challenges_of_one_minute_are_stored_beside_one_another(
     one, same, later = minted(600_000_000.0), minted(600_000_059.9), minted(600_000_060.0)
     assert one[:NEAR] == same[:NEAR] != later[:NEAR]
     assert one[NEAR:] != same[NEAR:]
-    assert keeping.op_key("p", csr(challenge="x"), one, None)[:NEAR] == one[:NEAR]
+
+
+def test_keys_of_operations_begin_alike_for_challenges_of_one_minute_only() -> None:
+    def beginning(secret: str, subject: str) -> bytes:
+        asked, near = csr(subject, challenge=secret), PEPPER.near(secret)
+        return keeping.op_key("p", asked, PEPPER.mac(secret), None, near)[:NEAR]
+
+    ours = PEPPER.challenge(PEPPER.new_nonce())
+    assert beginning(ours, "CN=a") == beginning(ours, "CN=b") == PEPPER.mac(ours)[:NEAR]
+    # Nobody is to see who has the secret of everybody.
+    assert beginning("hunter2", "CN=a") != beginning("hunter2", "CN=b")
 
 
 def test_no_part_of_what_is_stored_tells_a_part_of_a_secret_that_somebody_chose() -> None:

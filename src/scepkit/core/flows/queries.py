@@ -96,6 +96,12 @@ def get_next_ca(
             "what it announces",
         )
     response = yield from exchange(http.next_ca_request(ca.endpoint, ca.profile))
+    if response.status == 404:  # not the path: the CA has just answered there
+        raise NotSupportedError(
+            "the CA announces GetNextCACert, and answers it with HTTP status 404: it has no next "
+            "certificate now",
+            operation="GetNextCACert",
+        )
     expect_ok(response, ca.endpoint, "GetNextCACert")
     return verify_next_ca(
         response.body,
