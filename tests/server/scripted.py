@@ -64,7 +64,7 @@ class Script:
     def get_next_ca_cert(self, profile: str) -> Reply:
         return Reply(404, b"", "text/plain")
 
-    def crl(self, ca: str, now: datetime) -> Document | None:
+    def crl(self, ca: str, now: datetime, known: Document | None) -> Document | None:
         return None
 
     def ca_certificate(self, ca: str) -> Document | None:

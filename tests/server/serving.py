@@ -42,6 +42,7 @@ class Script:
     documents: dict[str, Document] = field(default_factory=dict)
     failure: Exception | None = None
     contexts: list[Context] = field(default_factory=list)
+    known_crls: list[Document | None] = field(default_factory=list)
 
     def pki_operation(self, profile: str, body: bytes, context: Context) -> Reply:
         self.contexts.append(context)
@@ -56,9 +57,10 @@ class Script:
     def get_next_ca_cert(self, profile: str) -> Reply:
         return self.next_ca
 
-    def crl(self, ca: str, now: datetime) -> Document | None:
+    def crl(self, ca: str, now: datetime, known: Document | None) -> Document | None:
         if self.failure is not None:
             raise self.failure
+        self.known_crls.append(known)
         return self.documents.get(f"{ca}.crl")
 
     def ca_certificate(self, ca: str) -> Document | None:

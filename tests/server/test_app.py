@@ -353,6 +353,15 @@ def test_a_large_crl_arrives_whole() -> None:
         assert found.ask("/crl/main.crl").body == body
 
 
+def test_the_last_crl_is_named_when_a_newer_one_is_asked_for() -> None:
+    script = Script(documents={"main.crl": CRL})
+    with running(script) as found:
+        assert found.ask("/crl/main.crl").status == 200
+        time.sleep(1.1)
+        assert found.ask("/crl/main.crl").body == b"the CRL"
+    assert script.known_crls == [None, CRL]
+
+
 def test_without_the_database_the_last_crl_is_served_until_it_ends() -> None:
     script = Script(documents={"main.crl": CRL})
     with running(script) as found:

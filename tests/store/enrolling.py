@@ -13,13 +13,14 @@ from scepkit.store import (
     certificates,
     challenges,
     claims,
+    crls,
     operations,
     outbox,
 )
 from scepkit.store.certificates import Reservation
 from scepkit.store.challenges import NewChallenge
 from scepkit.store.claims import Claim, Claimed, Known, Overtaken, TransactionIdInUse
-from scepkit.store.rows import Ca, Operation
+from scepkit.store.rows import Ca, Crl, Operation
 
 NOW = 1_780_000_000_000
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -207,3 +208,10 @@ def broken_promises(store: Store) -> list[str]:
 def states(tx: Tx) -> dict[str, int]:
     """How many certificates are in each state."""
     return dict(tx.all("SELECT state, count(*) FROM certificate GROUP BY state"))
+
+
+def put_whole(tx: Tx, crl: Crl) -> bool:
+    """Store all pieces of a CRL and publish it."""
+    for position in crls.positions(crl):
+        crls.put_piece(tx, crl, position)
+    return crls.put(tx, crl)

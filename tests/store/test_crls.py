@@ -7,7 +7,7 @@ import pytest
 from scepkit.errors import InputError, StoreError
 from scepkit.store import Rollback, Store, Tx, cas, certificates, crls
 from scepkit.store.rows import Ca, Crl
-from tests.store.enrolling import DAY, NOW, a_ca, a_certificate
+from tests.store.enrolling import DAY, NOW, a_ca, a_certificate, put_whole
 
 
 def next_number(store: Store, ca: Ca) -> int:
@@ -15,8 +15,23 @@ def next_number(store: Store, ca: Ca) -> int:
 
 
 def put(store: Store, ca: Ca, number: int, covers: int = 0) -> bool:
-    crl = Crl(ca.id, number, NOW, NOW + DAY, covers, f"crl {number}".encode())
-    return store.write(lambda tx: crls.put(tx, crl))
+    return put_all(store, Crl(ca.id, number, NOW, NOW + DAY, covers, f"crl {number}".encode()))
+
+
+def put_all(store: Store, crl: Crl) -> bool:
+    return store.write(lambda tx: put_whole(tx, crl))
+
+
+def put_piece(store: Store, crl: Crl, position: int) -> None:
+    store.write(lambda tx: crls.put_piece(tx, crl, position))
+
+
+def pieces(store: Store, ca: Ca) -> list[tuple[int, int]]:
+    """The number of each CRL of which there are pieces, and how many."""
+    of_ca = "SELECT number, count(*) FROM crl_piece WHERE ca_id = :ca_id GROUP BY number"
+    return sorted(
+        (int(n), int(k)) for n, k in store.read(lambda tx: tx.all(of_ca, {"ca_id": ca.id}))
+    )
 
 
 def revoke(store: Store, ca: Ca, serial: str) -> None:
@@ -61,11 +76,27 @@ def test_published_crl_is_served(store: Store) -> None:
     assert store.read(lambda tx: crls.by_number(tx, ca.id, 3)) is None
 
 
-def test_crl_of_megabytes_is_stored_whole(store: Store) -> None:
+def test_crl_of_many_pieces_is_read_whole(store: Store) -> None:
     ca = a_ca(store)
     crl = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(range(251)) * 14_001)
-    assert store.write(lambda tx: crls.put(tx, crl))
+    assert len(crls.positions(crl)) > 10
+    assert put_all(store, crl)
     assert store.read(lambda tx: crls.newest(tx, ca.id)) == crl
+    assert store.read(lambda tx: crls.by_number(tx, ca.id, 1)) == crl
+
+
+def test_pieces_are_not_served_before_the_last_one_is_there_and_the_crl_is_published(
+    store: Store,
+) -> None:
+    ca = a_ca(store)
+    put(store, ca, 1)
+    crl = Crl(ca.id, 2, NOW, NOW + DAY, 0, bytes(3 * crls.PIECE))
+    for position in crls.positions(crl):
+        put_piece(store, crl, position)
+        assert newest(store, ca) == 1
+        assert store.read(lambda tx: crls.by_number(tx, ca.id, 2)) is None
+    assert store.write(lambda tx: crls.put(tx, crl))
+    assert newest(store, ca) == 2
 
 
 def test_crl_of_a_transaction_that_is_undone_was_never_there(store: Store) -> None:
@@ -73,7 +104,7 @@ def test_crl_of_a_transaction_that_is_undone_was_never_there(store: Store) -> No
     crl = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(3_000_000))
 
     def undone(tx: Tx) -> None:
-        crls.put(tx, crl)
+        put_whole(tx, crl)
         raise Rollback(None)
 
     store.write(undone)
@@ -81,30 +112,28 @@ def test_crl_of_a_transaction_that_is_undone_was_never_there(store: Store) -> No
     assert put(store, ca, 1)
 
 
-def test_what_was_sent_before_a_crl_is_done_before_it(store: Store) -> None:
+def test_piece_that_is_there_already_is_not_stored_by_anybody(store: Store) -> None:
     ca = a_ca(store)
-    values = {"ca_id": ca.id, "number": 1, "this_update": 0, "next_update": 0, "covers": 0}
-
-    def replace(tx: Tx) -> None:
-        tx.run("SELECT 1")
-        tx.send("DELETE FROM crl WHERE ca_id = :ca_id", {"ca_id": ca.id})
-        tx.insert_large("crl", values, "der", b"second")
-
-    assert put(store, ca, 1)
-    store.write(replace)
-    crl = store.read(lambda tx: crls.newest(tx, ca.id))
-    assert crl == Crl(ca.id, 1, 0, 0, 0, b"second")
-
-
-def test_crl_that_is_there_already_is_not_added_by_anybody(store: Store) -> None:
-    ca = a_ca(store)
-    values = {"ca_id": ca.id, "number": 1, "this_update": 0, "next_update": 0, "covers": 0}
     assert put(store, ca, 1)
     with pytest.raises(StoreError, match="refuses"):
-        store.write(lambda tx: tx.insert_large("crl", values, "der", b"another"))
+        put_piece(store, Crl(ca.id, 1, NOW, NOW + DAY, 0, b"another"), 0)
     first = store.read(lambda tx: crls.by_number(tx, ca.id, 1))
     assert first is not None
     assert first.der == b"crl 1"
+
+
+@pytest.mark.parametrize("first_missing", [0, crls.PIECE])
+def test_crl_with_pieces_missing_is_an_error_and_never_served(
+    store: Store, first_missing: int
+) -> None:
+    ca = a_ca(store)
+    assert put_all(store, Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(2 * crls.PIECE)))
+    delete = "DELETE FROM crl_piece WHERE position >= :first"
+    store.write(lambda tx: tx.run(delete, {"first": first_missing}))
+    with pytest.raises(
+        StoreError, match=rf"the CRL 1 of .* is damaged: .* and {first_missing} are"
+    ):
+        newest(store, ca)
 
 
 def test_dates_of_the_served_crl_are_read_without_it(store: Store) -> None:
@@ -118,7 +147,8 @@ def test_dates_of_the_served_crl_are_read_without_it(store: Store) -> None:
 def test_number_is_published_once(store: Store) -> None:
     ca = a_ca(store)
     assert put(store, ca, 1)
-    assert not put(store, ca, 1)
+    again = Crl(ca.id, 1, NOW, NOW + DAY, 0, b"crl 1")
+    assert not store.write(lambda tx: crls.put(tx, again))
 
 
 def test_crl_with_a_lower_number_comes_too_late(store: Store) -> None:
@@ -177,3 +207,42 @@ def test_newest_crl_is_never_pruned(store: Store) -> None:
     ca = a_ca(store)
     with pytest.raises(InputError, match="newest"):
         store.write(lambda tx: crls.prune(tx, ca.id, keep=0))
+
+
+def test_pieces_of_crls_that_are_gone_or_never_came_are_removed(store: Store) -> None:
+    ca, other = a_ca(store), a_ca(store, "other")
+    put(store, other, 1)
+    put(store, ca, 1)
+    died = Crl(ca.id, 2, NOW, NOW + DAY, 0, bytes(9 * crls.PIECE))
+    for position in crls.positions(died)[:-1]:
+        put_piece(store, died, position)
+    put(store, ca, 3)
+    put(store, ca, 4)
+    store.write(lambda tx: crls.prune(tx, ca.id, keep=2))
+    while store.write(lambda tx: crls.prune_pieces(tx, ca.id)):
+        pass
+    assert pieces(store, ca) == [(3, 1), (4, 1)]
+    assert pieces(store, other) == [(1, 1)]
+
+
+def test_few_pieces_are_removed_at_once(store: Store) -> None:
+    ca = a_ca(store)
+    died = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(9 * crls.PIECE))
+    for position in crls.positions(died):
+        put_piece(store, died, position)
+    put(store, ca, 2)
+    gone = [store.write(lambda tx: crls.prune_pieces(tx, ca.id)) for _ in range(4)]
+    assert gone == [4, 4, 1, 0]
+
+
+def test_pieces_of_a_crl_that_may_still_be_published_stay(store: Store) -> None:
+    ca = a_ca(store)
+    first, later = (Crl(ca.id, n, NOW, NOW + DAY, 0, b"crl") for n in (1, 3))
+    put_piece(store, first, 0)
+    assert store.write(lambda tx: crls.prune_pieces(tx, ca.id)) == 0
+    put(store, ca, 2)
+    put_piece(store, later, 0)
+    assert store.write(lambda tx: crls.prune_pieces(tx, ca.id)) == 1
+    assert pieces(store, ca) == [(2, 1), (3, 1)]
+    assert store.write(lambda tx: crls.put(tx, later))
+    assert newest(store, ca) == 3

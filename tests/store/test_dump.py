@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from scepkit.errors import InputError, StoreError
-from scepkit.store import Store, audit, cas, certificates, crls, jobs, migrations, open_store
+from scepkit.store import Store, audit, cas, certificates, jobs, migrations, open_store
 from scepkit.store.rows import Crl
 from scepkit.store.sqlite import SqliteDriver
 from tests.store.enrolling import (
@@ -23,6 +23,7 @@ from tests.store.enrolling import (
     claimed,
     digest,
     first_transaction,
+    put_whole,
     second_transaction,
 )
 from tests.store.postgres_server import PostgresServer
@@ -35,6 +36,7 @@ TABLES = [
     "transaction_alias",
     "certificate",
     "crl",
+    "crl_piece",
     "outbox",
     "audit",
     "audit_head",
@@ -54,7 +56,7 @@ def fill(store: Store) -> None:
     second_transaction(store, 1, bytes(range(256)))
     claimed(store, a_claim("router2"))
     store.write(lambda tx: certificates.revoke(tx, ca.id, "1f", reason=1, actor="a", now=NOW))
-    store.write(lambda tx: crls.put(tx, Crl(ca.id, 1, NOW, NOW + DAY, 0, b"crl")))
+    store.write(lambda tx: put_whole(tx, Crl(ca.id, 1, NOW, NOW + DAY, 0, b"crl")))
     store.write(lambda tx: jobs.acquire(tx, "crl", "me", NOW, DAY))
     store.write(lambda tx: jobs.heartbeat(tx, "n", version="1", started_at=NOW, now=NOW))
     store.write(audit.seal)

@@ -68,9 +68,6 @@ class Explaining:
     def insert_and(self, first: Statement, *others: Statement) -> tuple[int | None, list[int]]:
         return self.insert(*first), [self.run(*one) or 1 for one in others]
 
-    def insert_large(self, *row: object) -> None:
-        pass  # it looks for nothing
-
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         for one in parameters:
             self._plan(sql, one)
@@ -155,6 +152,11 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "page of a CA's revoked ones": lambda tx: certificates.search(tx, state="revoked", ca_id=1),
     "publish a CRL": lambda tx: crls.put(tx, Crl(1, 1, NOW, NOW, 0, b"")),
     "newest CRL": lambda tx: crls.newest(tx, 1),
+    "CRL by number": lambda tx: crls.by_number(tx, 1, 1),
+    "dates of the newest CRL": lambda tx: crls.newest_without_der(tx, 1),
+    "store a piece of a CRL": lambda tx: crls.put_piece(tx, Crl(1, 1, NOW, NOW, 0, b"x"), 0),
+    "old CRLs": lambda tx: crls.prune(tx, 1, keep=20),
+    "pieces of no CRL": lambda tx: crls.prune_pieces(tx, 1),
     "active CA": lambda tx: cas.active(tx, "main"),
     "due outbox items": lambda tx: outbox.take(tx, NOW, lease=DAY),
     "unsealed audit rows": audit.seal,

@@ -44,6 +44,7 @@ from tests.store.enrolling import (
     digest,
     operation,
     pending,
+    put_whole,
     states,
 )
 from tests.store.processes import at_once
@@ -162,7 +163,7 @@ def make_crl(store: Store, n: int) -> tuple[int, bool]:
     ca = store.snapshot(lambda tx: cas.find(tx, 1))
     assert ca is not None
     crl = Crl(1, number, NOW, NOW + DAY, ca.revocations, b"crl")
-    return number, store.write(lambda tx: crls.put(tx, crl))
+    return number, store.write(lambda tx: put_whole(tx, crl))
 
 
 def lock_job(store: Store, n: int) -> bool:

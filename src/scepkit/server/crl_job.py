@@ -1,7 +1,8 @@
 """Making CRLs: when one is due, and how.
 
 A number is taken, durably; the revocations of one moment are read; the CRL is signed outside of any
-transaction and then published, if nobody published a better one meanwhile (`store.crls`).
+transaction, stored in pieces and then published, if nobody published a better one meanwhile
+(`store.crls`).
 
 The rule of this file: wherever it is killed, the next pass makes the CRL, and no number is used
 twice (promise P4).
@@ -121,6 +122,9 @@ def make_crl(
     checkpoint("crl.numbered")
     row, entries = _signed(store, authority, generation, generation.issuer, number, now)
     checkpoint("crl.signed")
+    for position in crls.positions(row):
+        _store_piece(store, row, position)
+    checkpoint("crl.stored")
 
     def publish(tx: Tx) -> bool:
         if not crls.put(tx, row):
@@ -138,7 +142,19 @@ def make_crl(
         checkpoint("crl.end")
         return True
 
-    return row if store.write(publish) else None
+    published = store.write(publish)
+    checkpoint("crl.published")
+    while store.write(lambda tx: crls.prune_pieces(tx, ca_id)):
+        pass
+    return row if published else None
+
+
+def _store_piece(store: Store, crl: Crl, position: int) -> None:
+    def put(tx: Tx) -> None:
+        crls.put_piece(tx, crl, position)
+        checkpoint("crl.piece")
+
+    store.write(put)
 
 
 def _signed(

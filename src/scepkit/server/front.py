@@ -68,8 +68,11 @@ class Service(Protocol):
     def get_next_ca_cert(self, profile: str) -> Reply:
         """Answer GetNextCACert."""
 
-    def crl(self, ca: str, now: datetime) -> Document | None:
-        """The newest CRL of a generation of a CA ("main", "main~2"), or None."""
+    def crl(self, ca: str, now: datetime, known: Document | None) -> Document | None:
+        """The newest CRL of a generation of a CA ("main", "main~2"), or None.
+
+        :param known: what this returned last: returned when there is none newer.
+        """
 
     def ca_certificate(self, ca: str) -> Document | None:
         """The certificate of a generation of a CA, or None."""

@@ -60,7 +60,7 @@ class Publisher:
 
         def ask() -> Document | None:
             if self._operation == "crl":
-                return service.crl(name, now)
+                return service.crl(name, now, None if copy is None else copy.document)
             return service.ca_certificate(name)
 
         try:

@@ -40,7 +40,7 @@ from scepkit.server.records import OperationRecord
 from scepkit.server.replies import Context, Document, Reply
 from scepkit.server.sealing import seal
 from scepkit.store import Store, crls, turns
-from scepkit.store.rows import moment
+from scepkit.store.rows import Crl, moment
 
 _TEXT = "text/plain"
 _CRL_TYPE = "application/pkix-crl"
@@ -123,23 +123,27 @@ class ScepService:
         issued = generation.certificate.not_valid_before_utc
         return Document(der, CA_CERT_TYPE, f'"ca-{generation.ca_id}"', issued)
 
-    def crl(self, label: str, now: datetime) -> Document | None:
+    def crl(self, label: str, now: datetime, known: Document | None = None) -> Document | None:
         """The newest CRL of a CA, by its label.
 
+        :param known: what this returned last: read again only when there is a newer one.
         :raises StoreUnavailable: the database cannot be used now.
         """
         generation = self.deployment.labelled(label)
         if generation is None:
             return None
         ca_id = generation.ca_id
+        if known is not None:
+            head = self.store.read(lambda tx: crls.newest_without_der(tx, ca_id))
+            if head is not None and _etag(head) == known.etag:
+                return known
         found = self.store.read(lambda tx: crls.newest(tx, ca_id))
         if found is None:
             return None
         return Document(
             found.der,
             _CRL_TYPE,
-            # After a restore numbers come again, for other CRLs.
-            f'"crl-{ca_id}-{found.number}-{found.this_update}"',
+            _etag(found),
             moment(found.this_update),
             moment(found.next_update),
         )
@@ -263,6 +267,11 @@ def _refused(case: Case, refusal: Refusal) -> Answer:
     enrolling = case.request.message_type in {MessageType.PKCS_REQ, MessageType.RENEWAL_REQ}
     auditing.refuse(case, refusal, enrolling=enrolling)
     return refusal.answer()
+
+
+def _etag(crl: Crl) -> str:
+    # With its date: after a restore numbers come again, for other CRLs.
+    return f'"crl-{crl.ca_id}-{crl.number}-{crl.this_update}"'
 
 
 def _no_profile() -> Reply:

@@ -1,19 +1,26 @@
-"""CRLs: numbered, published, served.
+"""CRLs: numbered, stored in pieces, published, served.
 
 A CRL is made in this order: take a number (committed), read the revocations in one snapshot, sign,
-publish.  What is published has a higher number than all before it and knows no less; whatever was
-revoked after its snapshot leaves the CA marked for the next.  Numbers are unique by constraint
-(promise P4); a crash leaves a gap, which RFC 5280 section 5.2.3 allows.
+store it in pieces, publish.  Each piece has a transaction of its own, so that nobody waits long on
+SQLite, where one writes at a time.
+
+What is published has a higher number than all before it and knows no less; whatever was revoked
+after its snapshot leaves the CA marked for the next.  Numbers are unique by constraint (promise
+P4); a crash leaves a gap, which RFC 5280 section 5.2.3 allows, and pieces that are of no use, which
+`prune_pieces` removes.
 """
 
 from __future__ import annotations
 
-from scepkit.errors import InputError
-from scepkit.store.driver import Tx
-from scepkit.store.rows import Crl, columns
+from scepkit.errors import InputError, StoreError
+from scepkit.store.driver import Parameters, Row, Tx
+from scepkit.store.rows import Crl
 
-_COLUMNS = columns(Crl)
-_SELECT = f"SELECT {_COLUMNS} FROM crl"
+#: Bytes of a CRL that one transaction stores: some milliseconds, for which others wait.
+PIECE = 1 << 18
+
+#: Pieces that one transaction deletes.
+_DELETED = 4
 
 _NEXT_NUMBER = """
     UPDATE ca SET next_crl_number = next_crl_number + 1 WHERE id = :ca_id
@@ -30,6 +37,27 @@ def next_number(tx: Tx, ca_id: int) -> int:
     return number
 
 
+_PUT_PIECE = """
+    INSERT INTO crl_piece (ca_id, number, position, der) VALUES (:ca_id, :number, :position, :der)
+"""
+
+
+def positions(crl: Crl) -> range:
+    """Where the pieces of a CRL begin."""
+    return range(0, len(crl.der), PIECE)
+
+
+def put_piece(tx: Tx, crl: Crl, position: int) -> None:
+    """Store the piece that begins at `position`; its number is its maker's alone."""
+    piece: Parameters = {
+        "ca_id": crl.ca_id,
+        "number": crl.number,
+        "position": position,
+        "der": crl.der[position : position + PIECE],
+    }
+    tx.send(_PUT_PIECE, piece)
+
+
 # Whoever publishes waits here for others who do, so that the next statement sees what they did.
 _LOCK = "UPDATE ca SET next_crl_number = next_crl_number WHERE id = :ca_id"
 
@@ -43,8 +71,16 @@ _COVERED = """
 """
 
 
+_PUT = """
+    INSERT INTO crl (ca_id, number, this_update, next_update, covers, size)
+    VALUES (:ca_id, :number, :this_update, :next_update, :covers, :size)
+"""
+
+
 def put(tx: Tx, crl: Crl) -> bool:
-    """Publish a CRL, and unmark the CA when nothing was revoked since its entries were read.
+    """Publish a CRL whose pieces are stored.
+
+    The CA is unmarked when nothing was revoked since the CRL's entries were read.
 
     False when a CRL was published meanwhile that has a higher number or knows more: throw this one
     away.
@@ -56,18 +92,29 @@ def put(tx: Tx, crl: Crl) -> bool:
         "this_update": crl.this_update,
         "next_update": crl.next_update,
         "covers": crl.covers,
+        "size": len(crl.der),
     }
     if tx.one(_BETTER, values) is not None:
         return False
-    tx.insert_large("crl", values, "der", crl.der)
+    tx.run(_PUT, values)
     tx.run(_COVERED, {"ca_id": crl.ca_id, "covers": crl.covers})
     return True
 
 
+# One statement, so that nobody deletes a piece meanwhile.
+_SELECT = """
+    SELECT piece.position, piece.der,
+        crl.ca_id, crl.number, crl.this_update, crl.next_update, crl.covers, crl.size
+    FROM crl LEFT JOIN crl_piece piece ON piece.ca_id = crl.ca_id AND piece.number = crl.number
+    WHERE crl.ca_id = :ca_id AND crl.number =
+"""
+_NEWEST = f"{_SELECT} (SELECT max(number) FROM crl WHERE ca_id = :ca_id)"
+_BY_NUMBER = f"{_SELECT} :number"
+
+
 def newest(tx: Tx, ca_id: int) -> Crl | None:
     """The CRL to serve: the one with the highest number."""
-    row = tx.one(f"{_SELECT} WHERE ca_id = :ca_id ORDER BY number DESC LIMIT 1", {"ca_id": ca_id})
-    return None if row is None else Crl(*row)
+    return _whole(tx.all(_NEWEST, {"ca_id": ca_id}))
 
 
 def newest_without_der(tx: Tx, ca_id: int) -> Crl | None:
@@ -92,10 +139,21 @@ def newest_without_der(tx: Tx, ca_id: int) -> Crl | None:
 
 def by_number(tx: Tx, ca_id: int, number: int) -> Crl | None:
     """The CRL with that number, while it is kept."""
-    row = tx.one(
-        f"{_SELECT} WHERE ca_id = :ca_id AND number = :number", {"ca_id": ca_id, "number": number}
-    )
-    return None if row is None else Crl(*row)
+    return _whole(tx.all(_BY_NUMBER, {"ca_id": ca_id, "number": number}))
+
+
+def _whole(rows: list[Row]) -> Crl | None:
+    if not rows:
+        return None
+    ca_id, number, this_update, next_update, covers, size = rows[0][2:]
+    der = b"".join(piece for _, piece, *_ in sorted(rows) if piece is not None)
+    if len(der) != size:
+        raise StoreError(
+            f"the CRL {number} of the CA with the number {ca_id} is damaged: it has {size}"
+            f" bytes, and {len(der)} are in the database",
+            hint="make a new one with scepkit crl make",
+        )
+    return Crl(ca_id, number, this_update, next_update, covers, der)
 
 
 _PRUNE = """
@@ -106,7 +164,26 @@ _PRUNE = """
 
 
 def prune(tx: Tx, ca_id: int, *, keep: int) -> int:
-    """Delete all but the newest CRLs; returns how many went."""
+    """Delete all but the newest CRLs, without their pieces; returns how many went."""
     if keep < 1:
         raise InputError("at least the newest CRL is kept")
     return tx.run(_PRUNE, {"ca_id": ca_id, "keep": keep})
+
+
+# Above the newest number somebody may be at work; below it nothing is published any more.
+_PRUNE_PIECES = """
+    DELETE FROM crl_piece WHERE (ca_id, number, position) IN (
+        SELECT piece.ca_id, piece.number, piece.position FROM crl_piece piece
+        WHERE piece.ca_id = :ca_id
+            AND piece.number < (SELECT max(number) FROM crl WHERE ca_id = :ca_id)
+            AND NOT EXISTS (
+                SELECT 1 FROM crl WHERE crl.ca_id = :ca_id AND crl.number = piece.number
+            )
+        ORDER BY piece.number, piece.position LIMIT :some
+    )
+"""
+
+
+def prune_pieces(tx: Tx, ca_id: int) -> int:
+    """Delete some pieces that are of no CRL that is published or can be; 0 when none are left."""
+    return tx.run(_PRUNE_PIECES, {"ca_id": ca_id, "some": _DELETED})

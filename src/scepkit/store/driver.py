@@ -80,13 +80,6 @@ class Tx(Protocol):
         """
         ...
 
-    def insert_large(self, table: str, values: Mapping[str, int], large: str, data: bytes) -> None:
-        """Add a row whose column `large` has many megabytes, without copies of them here.
-
-        `values` are those of its other columns.
-        """
-        ...
-
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         """Run a statement once for each set of parameters."""
         ...

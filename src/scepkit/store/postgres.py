@@ -15,7 +15,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from re import sub
@@ -119,9 +119,6 @@ class PostgresTx:
         made, *results = self._session.run_all([(f"{sql} RETURNING id", parameters), *others])
         rows = rows_of(made)
         return (rows[0][0] if rows else None), [changed(result) for result in results]
-
-    def insert_large(self, table: str, values: Mapping[str, int], large: str, data: bytes) -> None:
-        self._session.copy_row(table, values, large, data)
 
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         for one in parameters:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import struct
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,9 +29,6 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _MOST_QUEUED = 200
 
 _NOTHING: Parameters = {}
-
-# What is around the rows: the signature with no flags and no extension, and the mark of the end.
-_COPY_BEGINS, _COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 
 # PostgreSQL's two ways to write a value: as text, and as it is sent by its binary functions.
 _TEXT, _BINARY = 0, 1
@@ -138,22 +134,6 @@ class Session:
         """Run statements, and those that were sent before; the result of each of these."""
         self._queue += [_queued(sql, parameters) for sql, parameters in statements]
         return self._exchange()[-len(statements) :]
-
-    def copy_row(self, table: str, values: Mapping[str, int], large: str, data: bytes) -> None:
-        """Add one row with a COPY, after the statements that were sent before.
-
-        libpq collects the values of an INSERT, however many megabytes, before it sends any.
-        """
-        if self._queue:
-            self._exchange()
-        copying = f"COPY {table} ({', '.join(values)}, {large}) FROM STDIN (FORMAT BINARY)"
-        # The manual of PostgreSQL has the format: "COPY", "Binary Format".
-        integers = b"".join(struct.pack("!iq", 8, value) for value in values.values())
-        count, size = struct.pack("!h", len(values) + 1), struct.pack("!i", len(data))
-        with self.connection.cursor() as cursor, cursor.copy(copying.encode()) as copy:
-            copy.write(_COPY_BEGINS + count + integers + size)
-            copy.write(data)
-            copy.write(_COPY_ENDS)
 
     def commit(self) -> None:
         """End the transaction: returns when it is on the disk."""

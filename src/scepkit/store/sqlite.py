@@ -11,11 +11,11 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Literal, TypeVar
 
 from scepkit.errors import InputError, StoreError, StoreUnavailable
 from scepkit.store.driver import LOCK_TIMEOUT, Parameters, Rollback, Row, Statement, Tx
@@ -37,9 +37,6 @@ CHECKPOINT_PAGES = 4000
 #: same inner pages of the indexes again and again, and as many that read as requests are worked at
 #: once: what these need is in the system's cache, which all processes share.
 WRITER_CACHE, READER_CACHE = 20_000, 2_000
-
-#: Bytes of a large value that are written at once.
-_PIECE = 1 << 20
 
 _PRAGMAS = f"""
     PRAGMA synchronous = FULL;
@@ -102,16 +99,6 @@ class SqliteTx:
 
     def insert_and(self, first: Statement, *others: Statement) -> tuple[int | None, list[int]]:
         return self.insert(*first), self.together(*others)
-
-    def insert_large(self, table: str, values: Mapping[str, int], large: str, data: bytes) -> None:
-        # VALUES: what comes from a SELECT is copied twice.
-        names, given = ", ".join(values), ", ".join(f":{name}" for name in values)
-        insert = f"INSERT INTO {table} ({names}, {large}) VALUES ({given}, zeroblob(:size))"
-        row = cast("int", self._cursor.execute(insert, {**values, "size": len(data)}).lastrowid)
-        whole = memoryview(data)
-        with self.connection.blobopen(table, large, row) as blob:
-            for at in range(0, len(data), _PIECE):
-                blob.write(whole[at : at + _PIECE])
 
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         self._cursor.executemany(sql, parameters)

@@ -55,7 +55,16 @@ STEPS = {
     "hold": ("opened", "authorised", "claim.begin", "claim.accepted", "claim.end", "claimed"),
     "decide": ("decide.begin", "decide.end", "decided"),
     "pick up": ("taken-over", "reserve.begin", "reserve.end", "reserved", *_ISSUE[:-1]),
-    "crl": ("crl.numbered", "crl.read", "crl.signed", "crl.put", "crl.end"),
+    "crl": (
+        "crl.numbered",
+        "crl.read",
+        "crl.signed",
+        "crl.piece",
+        "crl.stored",
+        "crl.put",
+        "crl.end",
+        "crl.published",
+    ),
     "outbox": ("outbox.taken", "outbox.sent", "outbox.done"),
     "deny": ("opened", "authorised", "deny.end", "sealed"),
 }

@@ -109,6 +109,8 @@ def test_old_crls_are_not_kept_for_ever(lite: Store) -> None:
         jobs.make_due_crls(world.service, NOW + week * 7 * DAY)
     ((kept, top),) = rows(lite, "SELECT count(*), max(number) FROM crl")
     assert (kept, top) == (crl_job.KEPT, crl_job.KEPT + 5)
+    ((pieces, lowest),) = rows(lite, "SELECT count(*), min(number) FROM crl_piece")
+    assert (pieces, lowest) == (crl_job.KEPT, 6)
 
 
 def test_a_key_that_is_away_leaves_the_crl_for_later(lite: Store) -> None:
@@ -149,6 +151,18 @@ def test_documents_name_their_version(lite: Store) -> None:
     for label in ("other", "main~2", "", "main/../x"):
         assert world.service.crl(label, NOW) is None
         assert world.service.ca_certificate(label) is None
+
+
+def test_a_document_that_is_known_is_not_read_again(lite: Store) -> None:
+    world = World.made(lite)
+    jobs.make_due_crls(world.service, NOW)
+    first = world.service.crl("main", NOW)
+    assert first is not None
+    assert world.service.crl("main", NOW, first) is first
+    jobs.make_due_crls(world.service, NOW + 7 * DAY)
+    second = world.service.crl("main", NOW, first)
+    assert second is not None
+    assert x509.load_der_x509_crl(second.body) == newest(world)
 
 
 # ------------------------------------------------------------------ the sweeper

@@ -41,9 +41,10 @@ from scepkit.server.pepper import Pepper
 from scepkit.server.replies import Context, Reply
 from scepkit.server.roles import Authority, Generation, KeyPair, RaKeys, make_roles
 from scepkit.server.service import ScepService
-from scepkit.store import Store, cas, challenges, crls
+from scepkit.store import Store, cas, challenges
 from scepkit.store.rows import Crl, milliseconds
 from tests import pki
+from tests.store.enrolling import put_whole
 
 NOW = pki.NOW
 DAY = timedelta(days=1)
@@ -215,7 +216,7 @@ class World:
         der = crl.public_bytes(Encoding.DER)
         now = milliseconds(self.now)
         row = Crl(self.authority.active.ca_id, 1, now, now + 86_400_000, 0, der)
-        self.store.write(lambda tx: crls.put(tx, row))
+        self.store.write(lambda tx: put_whole(tx, row))
         return der
 
 

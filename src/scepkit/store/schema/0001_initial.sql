@@ -121,8 +121,19 @@ CREATE TABLE crl (
     next_update INTEGER NOT NULL,
     -- The value of ca.revocations when its entries were read.
     covers INTEGER NOT NULL,
-    der BLOB NOT NULL,
+    -- Its length in bytes: what its pieces have together.
+    size INTEGER NOT NULL,
     PRIMARY KEY (ca_id, number)
+) STRICT;
+
+-- Pieces are stored one by one before the row in crl is, which publishes them; `position` is where
+-- in the CRL one begins.
+CREATE TABLE crl_piece (
+    ca_id INTEGER NOT NULL REFERENCES ca (id),
+    number INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    der BLOB NOT NULL,
+    PRIMARY KEY (ca_id, number, position)
 ) STRICT;
 
 CREATE TABLE outbox (
