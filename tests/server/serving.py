@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from scepkit.server.accepting import OpenConnections
 from scepkit.server.app import create_app
 from scepkit.server.bench import Bench
 from scepkit.server.counting import Board
@@ -187,7 +188,12 @@ def running(
         front.clock = clock
     app = create_app(front, Monitor(front, metrics, health or script))
     listener = make_listener(
-        app, max_body=site.max_body, request_seconds=site.request_seconds, stop_seconds=5
+        app,
+        OpenConnections(1),
+        0,
+        max_body=site.max_body,
+        request_seconds=site.request_seconds,
+        stop_seconds=5,
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(

@@ -392,6 +392,18 @@ def test_while_all_workers_are_dead_clients_wait_and_are_served(tmp_path: Path) 
         assert server.ask("echo x") == "x"
 
 
+def test_a_worker_that_hangs_holds_up_nobody_who_comes_later(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        server.said(" serving ")
+        hanging, *_ = server.pids("worker-1")
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            assert {server.ask("pid") for _ in range(10)} == {str(server.pids("worker-2")[0])}
+        finally:
+            os.kill(hanging, signal.SIGCONT)
+        assert server.stop() == 0
+
+
 def test_a_worker_that_dies_of_a_request_is_replaced(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         with pytest.raises((OSError, http.client.HTTPException)):

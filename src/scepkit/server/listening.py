@@ -11,12 +11,14 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from scepkit.server.binding import QUEUE
+from scepkit.server.accepting import Door, OpenConnections
 from scepkit.server.logs import with_fields
 
 log = logging.getLogger("scepkit.request")
@@ -24,9 +26,6 @@ log = logging.getLogger("scepkit.request")
 #: Beside the URL: what browsers and proxies send as headers, generously, in bytes.  asyncio reads
 #: up to 256 KiB at once, which may be the head of a request and the begin of its body.
 _HEADERS = 256 * 1024 + 32 * 1024
-#: How many connections are taken from the queue at once: more would leave nothing to the other
-#: worker processes.
-_ACCEPT = 16
 #: How long a connection may be idle between two requests, in seconds.
 _KEEP_ALIVE = 5
 #: How long connections that have sent nothing yet are listened to when the server stops, in
@@ -79,6 +78,8 @@ class _Joining:
 class Connection(HttpToolsProtocol):
     """uvicorn's connection, which is given up when it does not get on.
 
+    :param ended: called when it has ended.
+
     Attributes:
         head_limit: the most bytes of a URL and headers.
         seconds: how long a client may take for a request, and to read some of an answer.
@@ -92,6 +93,12 @@ class Connection(HttpToolsProtocol):
     _whole = True
     _head_size = 0
 
+    def __init__(
+        self, config: uvicorn.Config, state: ServerState, ended: Callable[[], None]
+    ) -> None:
+        super().__init__(config, state, {})
+        self._ended = ended
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._opened = cast(asyncio.Transport, transport)
@@ -101,6 +108,11 @@ class Connection(HttpToolsProtocol):
         # Whatever the client does not read is noticed at once.
         self._opened.set_write_buffer_limits(high=0)
         self._begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over, whoever ended it."""
+        super().connection_lost(exc)
+        self._ended()
 
     def _begin(self) -> None:
         self._whole, self._head_size = False, 0
@@ -185,7 +197,16 @@ def _send_at_once(transport: asyncio.Transport) -> None:
 
 
 class Listener(uvicorn.Server):
-    """uvicorn's server, whose signals are somebody else's business."""
+    """uvicorn's server, whose signals and whose listening are somebody else's business.
+
+    :param connections: of all workers that listen at the same socket.
+    :param place: this one's in there.
+    """
+
+    def __init__(self, config: uvicorn.Config, connections: OpenConnections, place: int) -> None:
+        super().__init__(config)
+        self._connections, self._place = connections, place
+        self._doors: list[Door] = []
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -210,15 +231,20 @@ class Listener(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections."""
-        await super().startup(sockets)
+        self.servers = []  # uvicorn's own: it has none
+        make = partial(cast(type[Connection], self.config.http), self.config, self.server_state)
         for listening in sockets or ():
-            # asyncio made the queue as short as the number it accepts at once.
-            listening.listen(QUEUE)
+            door = Door(listening, self._connections, self._place, make)
+            door.open()
+            self._doors.append(door)
+        self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, let what is under way end, close."""
-        for server in self.servers:
-            server.close()
+        for door in self._doors:
+            door.close()
+        for listening in sockets or ():
+            listening.close()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _LAST_CALL
         while loop.time() < deadline and self._somebody_is_new():  # noqa: ASYNC110
@@ -235,12 +261,18 @@ class Listener(uvicorn.Server):
 
 def make_listener(
     app: Callable[..., Awaitable[None]],
+    connections: OpenConnections,
+    place: int,
     *,
     max_body: int,
     request_seconds: float,
     stop_seconds: float,
 ) -> Listener:
-    """A server for an ASGI application; `serve(sockets=[...])` runs it until `should_exit`."""
+    """A server for an ASGI application; `serve(sockets=[...])` runs it until `should_exit`.
+
+    :param connections: of all workers that listen at the same sockets.
+    :param place: this one's in there.
+    """
     connection = type("LimitedConnection", (Connection,), {})
     config = uvicorn.Config(
         cast(Any, app),
@@ -255,12 +287,11 @@ def make_listener(
         # `asking` knows whom to believe.
         proxy_headers=False,
         server_header=False,
-        backlog=_ACCEPT,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(stop_seconds)),
     )
     # It would warn of each request that is none; that is said beside the others.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    listener = Listener(config)
+    listener = Listener(config, connections, place)
     listener.set_limits(max_body=max_body, request_seconds=request_seconds)
     return listener

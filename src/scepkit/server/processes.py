@@ -25,6 +25,7 @@ from scepkit.errors import (
     ScepError,
     StoreUnavailable,
 )
+from scepkit.server.accepting import OpenConnections
 from scepkit.server.backend import MakeBackend
 from scepkit.server.counting import Board
 from scepkit.server.limits import Buckets
@@ -51,11 +52,13 @@ class Shared:
     Attributes:
         config, environ: where settings are read from, again on a reload.
         listening: the socket that all of them accept connections from.
+        connections: how many each worker has open.
     """
 
     config: Path
     environ: Mapping[str, str]
     listening: socket.socket
+    connections: OpenConnections
     board: Board
     buckets: Buckets
     make_backend: MakeBackend

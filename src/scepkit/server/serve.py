@@ -26,6 +26,7 @@ from pathlib import Path
 from scepkit.config import Address
 from scepkit.errors import ConfigError
 from scepkit.server import processors
+from scepkit.server.accepting import OpenConnections
 from scepkit.server.backend import MakeBackend, ScepBackend, prepare
 from scepkit.server.binding import allow_many_files, bound_to, listen
 from scepkit.server.counting import Board
@@ -141,6 +142,7 @@ class _Supervisor:
             self.config,
             self.environ,
             self.listening,
+            OpenConnections(count + 1),
             Board(count + 1),
             Buckets(),
             self.make_backend,
@@ -199,6 +201,7 @@ class _Supervisor:
             pid = process.pid
             if not pid or not (how := process.ended()):
                 continue
+            self.shared.connections.leave(process.place)
             again = max(0.0, round(process.start_at - time.monotonic(), 3))
             fields = {"process": process.name, "pid": pid, "how": how, "again_in_s": again}
             log.error("a process ended that should not have", extra=with_fields(fields))

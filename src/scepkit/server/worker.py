@@ -107,6 +107,8 @@ class _Worker:
         monitor = Monitor(self._front, self._metrics, backend.health)
         self._listener: Listener = make_listener(
             create_app(self._front, monitor),
+            shared.connections,
+            post.place,
             max_body=server.max_body,
             request_seconds=server.request_timeout.total_seconds(),
             stop_seconds=server.stop_timeout.total_seconds(),
