@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks import commands, messages, processes
+from benchmarks import commands, machine, messages, page, processes
 
 
 def main() -> None:
@@ -16,21 +16,25 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=40, help="messages a round (default 40)")
     parser.add_argument("--runs", type=int, default=15, help="runs of each command (default 15)")
     parser.add_argument("--only", choices=["messages", "commands"], help="one of the two tables")
+    parser.add_argument("--markdown", type=Path, help="a page whose tables are written anew")
     options = parser.parse_args()
+    tables = []
     if options.only != "commands":
-        print(messages.table(options.rounds, options.repeats))
-    if options.only is None:
-        print()
+        tables.append(messages.table(options.rounds, options.repeats))
     if options.only != "messages":
-        print_commands(options.runs)
+        tables.append(of_commands(options.runs))
+    print("\n\n".join(tables))
+    if options.markdown:
+        told = [machine.described(), *(f"```text\n{table}\n```" for table in tables)]
+        page.write(options.markdown, "codec", "\n\n".join(told))
 
 
-def print_commands(runs: int) -> None:
+def of_commands(runs: int) -> str:
     """The second table."""
     with tempfile.TemporaryDirectory() as name:
         samples = commands.run(Path(name), runs)
     title = f"Commands (medians of {runs} runs; goal: enrol at most 2.00)"
-    print(processes.table(samples, commands.X509, title))
+    return processes.table(samples, commands.X509, title)
 
 
 if __name__ == "__main__":

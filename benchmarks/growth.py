@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from benchmarks import enrolments, machine, servers, throughput
+from benchmarks import enrolments, machine, page, servers, throughput
 from benchmarks.filling import fill_postgres, fill_sqlite, near, noise, serial
 from scepkit.ca.authority import CaIssuer
 from scepkit.server import crl_job
@@ -36,7 +36,6 @@ NOW = enrolments.NOW
 #: The only CA of a database that `scepkit init` made.
 CA = 1
 #: After this, and before the next end, a page has what was found.
-_BEGIN = "<!-- benchmarks/growth -->"
 #: Seconds for a round over HTTP.
 _ROUND = 120.0
 #: Between two enrolments beside the making of a CRL, in seconds.
@@ -305,7 +304,7 @@ def main() -> None:
             print(line, flush=True)
             lines.append(line)
     if options.markdown:
-        throughput.write_page(options.markdown, "\n".join(lines).strip(), _BEGIN)
+        page.write(options.markdown, "growth", "\n".join(lines).strip())
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from benchmarks import machine, page
 from scepkit import AsyncClient, Client, Fingerprint, HttpRequest, HttpResponse, Issued, build_csr
 from scepkit.testing import Policy, TestCa
 from scepkit.transport import HttpOptions, HttpTransport, ThreadedTransport
@@ -92,41 +93,54 @@ def main() -> None:
     """Print what a client adds to the cryptography of its enrolments."""
     parser = argparse.ArgumentParser(prog="benchmarks/client", description=main.__doc__)
     parser.add_argument("--enrolments", type=int, default=10_000, help="(default 10,000)")
+    parser.add_argument("--rounds", type=int, default=3, help="(default 3)")
     parser.add_argument("--parallel", type=int, default=16, help="at once (default 16)")
     parser.add_argument("--driver", choices=list(DRIVERS), help="only one of them")
     parser.add_argument("--markdown", type=Path, help="a page whose table is written anew")
     options = parser.parse_args()
     load = os.getloadavg()[0]
     rows: list[tuple[str, ...]] = [_HEADS]
-    for name in [options.driver] if options.driver else DRIVERS:
-        found = measure(DRIVERS[name], options.enrolments, options.parallel)
-        rows.append(
-            (
-                name,
-                f"{found.ours:.0f}",
-                f"{found.bare:.0f}",
-                f"{found.ours / found.bare:.2f}",
-                f"{found.requests:,}",
-                f"{found.megabytes:.1f}",
-                f"{found.growth:.1f}",
-                f"{found.enrolments / found.seconds:.0f}",
-            )
-        )
+    drivers = [options.driver] if options.driver else list(DRIVERS)
+    runs: dict[str, list[Measured]] = {name: [] for name in drivers}
+    for _ in range(options.rounds):
+        for name in drivers:
+            runs[name].append(measure(DRIVERS[name], options.enrolments, options.parallel))
+    rows += [_row(name, runs[name]) for name in drivers]
     title = (
+        f"{machine.described()}\n\n"
         f"{options.enrolments:,} enrolments over HTTP with {options.parallel} at once (RSA-2048); "
-        f"load average before: {load:.0f}, on {os.cpu_count()} processors."
+        f"median of {options.rounds} (lowest to highest); load average before: {load:.1f}."
     )
-    print("\n".join([title, "", *("".join(f"{cell:>13}" for cell in row) for row in rows)]))
+    print("\n".join([title, "", *("".join(f"{cell:>22}" for cell in row) for row in rows)]))
     if options.markdown:
-        from benchmarks.throughput import write_page
-
         rows.insert(1, ("---", *["---:"] * (len(_HEADS) - 1)))
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        write_page(options.markdown, f"{title}\n\n{table}", _MARK)
+        page.write(options.markdown, "client", f"{title}\n\n{table}")
+
+
+def _row(name: str, runs: list[Measured]) -> tuple[str, ...]:
+    """A line of the table: medians, and the spread of the ratio and the rate."""
+
+    def middle(of: Callable[[Measured], float]) -> float:
+        return statistics.median(map(of, runs))
+
+    def spread(of: Callable[[Measured], float], form: str) -> str:
+        values = sorted(map(of, runs))
+        return f"{middle(of):{form}} ({values[0]:{form}} to {values[-1]:{form}})"
+
+    return (
+        name,
+        f"{middle(lambda one: one.ours):.0f}",
+        f"{middle(lambda one: one.bare):.0f}",
+        spread(lambda one: one.ours / one.bare, ".2f"),
+        f"{max(one.requests for one in runs):,}",
+        f"{middle(lambda one: one.megabytes):.1f}",
+        f"{middle(lambda one: one.growth):.1f}",
+        spread(lambda one: one.enrolments / one.seconds, ".0f"),
+    )
 
 
 _HEADS = ("", "CPU µs", "floor µs", "ratio", "requests", "RSS MB", "growth MB", "each second")
-_MARK = "<!-- benchmarks/client -->"
 
 
 def measure(drive: Driver, enrolments: int, parallel: int) -> Measured:

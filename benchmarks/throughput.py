@@ -27,11 +27,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fleet, load, machine
+from benchmarks import fleet, load, machine, page
 from benchmarks.servers import KINDS, Kind, Server, kinds, running
 
-#: Between these, a page has the table.
-_BEGIN, _END = "<!-- benchmarks/server -->", "<!-- end -->"
 _COLUMNS = (
     *("connections", "enrolments/s", "CPU ms", "floor ms", "ratio", "processors", "p50 ms"),
     *(
@@ -126,7 +124,7 @@ def main() -> None:
     text = "\n\n".join(one for one in told if one)
     print(text)
     if options.markdown:
-        write_page(options.markdown, text)
+        page.write(options.markdown, "server", text)
 
 
 # ------------------------------------------------------------------------------------- measuring
@@ -312,13 +310,6 @@ def _spread(values: list[float], digits: int) -> str:
 
 def _cells(*texts: str) -> str:
     return f"| {' | '.join(texts)} |"
-
-
-def write_page(page: Path, text: str, begin: str = _BEGIN) -> None:
-    """Put a text between the marks of a page."""
-    before, _, rest = page.read_text().partition(begin)
-    _, _, after = rest.partition(_END)
-    page.write_text(f"{before}{begin}\n\n{text}\n\n{_END}{after}")
 
 
 if __name__ == "__main__":
