@@ -26,6 +26,14 @@ def put_piece(store: Store, crl: Crl, position: int) -> None:
     store.write(lambda tx: crls.put_piece(tx, crl, position))
 
 
+def prune_pieces(store: Store, ca: Ca, number: int) -> int:
+    return store.write(lambda tx: crls.prune_pieces(tx, ca.id, number))
+
+
+def discard(store: Store, ca: Ca, number: int) -> int:
+    return store.write(lambda tx: crls.discard(tx, ca.id, number))
+
+
 def pieces(store: Store, ca: Ca) -> list[tuple[int, int]]:
     """The number of each CRL of which there are pieces, and how many."""
     of_ca = "SELECT number, count(*) FROM crl_piece WHERE ca_id = :ca_id GROUP BY number"
@@ -219,7 +227,7 @@ def test_pieces_of_crls_that_are_gone_or_never_came_are_removed(store: Store) ->
     put(store, ca, 3)
     put(store, ca, 4)
     store.write(lambda tx: crls.prune(tx, ca.id, keep=2))
-    while store.write(lambda tx: crls.prune_pieces(tx, ca.id)):
+    while prune_pieces(store, ca, 4):
         pass
     assert pieces(store, ca) == [(3, 1), (4, 1)]
     assert pieces(store, other) == [(1, 1)]
@@ -231,18 +239,57 @@ def test_few_pieces_are_removed_at_once(store: Store) -> None:
     for position in crls.positions(died):
         put_piece(store, died, position)
     put(store, ca, 2)
-    gone = [store.write(lambda tx: crls.prune_pieces(tx, ca.id)) for _ in range(4)]
-    assert gone == [4, 4, 1, 0]
+    assert [prune_pieces(store, ca, 2) for _ in range(4)] == [4, 4, 1, 0]
 
 
 def test_pieces_of_a_crl_that_may_still_be_published_stay(store: Store) -> None:
     ca = a_ca(store)
     first, later = (Crl(ca.id, n, NOW, NOW + DAY, 0, b"crl") for n in (1, 3))
     put_piece(store, first, 0)
-    assert store.write(lambda tx: crls.prune_pieces(tx, ca.id)) == 0
+    assert prune_pieces(store, ca, 1) == 0
     put(store, ca, 2)
     put_piece(store, later, 0)
-    assert store.write(lambda tx: crls.prune_pieces(tx, ca.id)) == 1
+    assert prune_pieces(store, ca, 3) == 1
     assert pieces(store, ca) == [(2, 1), (3, 1)]
     assert store.write(lambda tx: crls.put(tx, later))
     assert newest(store, ca) == 3
+
+
+def test_pieces_of_makers_that_died_do_not_pile_up_where_nothing_is_published(store: Store) -> None:
+    ca = a_ca(store)
+    for _ in range(9):
+        number = next_number(store, ca)
+        prune_pieces(store, ca, number)
+        put_piece(store, Crl(ca.id, number, NOW, NOW + DAY, 0, b"died"), 0)
+    assert pieces(store, ca) == [(6, 1), (7, 1), (8, 1), (9, 1)]
+
+
+def test_crl_whose_pieces_were_removed_meanwhile_is_not_published(store: Store) -> None:
+    ca = a_ca(store)
+    slow = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(3 * crls.PIECE))
+    first, second, third = crls.positions(slow)
+    put_piece(store, slow, first)
+    assert prune_pieces(store, ca, 5) == 1
+    put_piece(store, slow, second)
+    put_piece(store, slow, third)
+    assert not store.write(lambda tx: crls.put(tx, slow))
+    assert newest(store, ca) is None
+
+
+def test_pieces_of_a_crl_that_is_given_up_are_removed_a_few_at_once(store: Store) -> None:
+    ca, other = a_ca(store), a_ca(store, "other")
+    given_up = Crl(ca.id, 2, NOW, NOW + DAY, 0, bytes(6 * crls.PIECE))
+    for position in crls.positions(given_up):
+        put_piece(store, given_up, position)
+    put_piece(store, Crl(ca.id, 1, NOW, NOW + DAY, 0, b"1"), 0)
+    put_piece(store, Crl(other.id, 2, NOW, NOW + DAY, 0, b"2"), 0)
+    assert [discard(store, ca, 2) for _ in range(3)] == [4, 2, 0]
+    assert pieces(store, ca) == [(1, 1)]
+    assert pieces(store, other) == [(2, 1)]
+
+
+def test_crl_that_was_published_after_all_is_not_given_up(store: Store) -> None:
+    ca = a_ca(store)
+    assert put(store, ca, 1)
+    assert discard(store, ca, 1) == 0
+    assert newest(store, ca) == 1

@@ -358,6 +358,19 @@ def test_full_database_is_unavailable_and_nothing_is_half_written(store: Store) 
     assert claimed(store, a_claim("after"))
 
 
+def test_deleting_much_writes_little(store: Store) -> None:
+    parameters = {"zeros": bytes(1_000_000)}
+    store.write(lambda tx: tx.run("CREATE TABLE big (value BLOB)"))
+    store.write(lambda tx: tx.run("INSERT INTO big VALUES (:zeros)", parameters))
+    driver = store.driver
+    assert isinstance(driver, SqliteDriver)
+    assert driver._writer is not None
+    driver._writer.all("PRAGMA wal_checkpoint(TRUNCATE)")
+    store.write(lambda tx: tx.run("DELETE FROM big"))
+    log = driver.path.with_name(f"{driver.path.name}-wal")
+    assert log.stat().st_size < 100_000
+
+
 def test_store_knows_that_it_cannot_be_written_to_and_that_it_can_again(store: Store) -> None:
     driver = store.driver
     assert isinstance(driver, SqliteDriver)

@@ -11,6 +11,7 @@ twice (promise P4).
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from scepkit.ca import CrlEntries, encoded_entries, entry_extensions
-from scepkit.errors import InputError, KeyUnavailable, StoreError
+from scepkit.errors import InputError, KeyUnavailable, StoreError, StoreUnavailable
 from scepkit.server.case import milliseconds_of
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.deployment import Deployment
@@ -122,6 +123,20 @@ def make_crl(
     checkpoint("crl.numbered")
     row, entries = _signed(store, authority, generation, generation.issuer, number, now)
     checkpoint("crl.signed")
+    _prune_pieces(store, row)  # first, because there may be no room for more
+    published = False
+    try:
+        published = _published(store, generation, row, entries, actor)
+    finally:
+        if not published:
+            _discard(store, row)
+    checkpoint("crl.published")
+    _prune_pieces(store, row)
+    return row if published else None
+
+
+def _published(store: Store, generation: Generation, row: Crl, entries: int, actor: str) -> bool:
+    """Store a CRL and publish it; False when somebody published a better one meanwhile."""
     for position in crls.positions(row):
         _store_piece(store, row, position)
     checkpoint("crl.stored")
@@ -130,23 +145,19 @@ def make_crl(
         if not crls.put(tx, row):
             return False
         checkpoint("crl.put")
-        crls.prune(tx, ca_id, keep=KEPT)
+        crls.prune(tx, row.ca_id, keep=KEPT)
         audit.record(
             tx,
-            now=milliseconds(now),
+            now=row.this_update,
             actor=actor,
             action="crl.publish",
             object=f"ca:{generation.name}/{generation.number}",
-            detail={"number": number, "entries": entries},
+            detail={"number": row.number, "entries": entries},
         )
         checkpoint("crl.end")
         return True
 
-    published = store.write(publish)
-    checkpoint("crl.published")
-    while store.write(lambda tx: crls.prune_pieces(tx, ca_id)):
-        pass
-    return row if published else None
+    return store.write(publish)
 
 
 def _store_piece(store: Store, crl: Crl, position: int) -> None:
@@ -155,6 +166,18 @@ def _store_piece(store: Store, crl: Crl, position: int) -> None:
         checkpoint("crl.piece")
 
     store.write(put)
+
+
+def _prune_pieces(store: Store, crl: Crl) -> None:
+    while store.write(lambda tx: crls.prune_pieces(tx, crl.ca_id, crl.number)):
+        pass
+
+
+def _discard(store: Store, crl: Crl) -> None:
+    """Remove the pieces of a CRL that is not published, if the database takes it now."""
+    with suppress(StoreUnavailable):
+        while store.write(lambda tx: crls.discard(tx, crl.ca_id, crl.number)):
+            pass
 
 
 def _signed(

@@ -7,7 +7,8 @@ SQLite, where one writes at a time.
 What is published has a higher number than all before it and knows no less; whatever was revoked
 after its snapshot leaves the CA marked for the next.  Numbers are unique by constraint (promise
 P4); a crash leaves a gap, which RFC 5280 section 5.2.3 allows, and pieces that are of no use, which
-`prune_pieces` removes.
+`prune_pieces` removes.  Whoever fails and lives removes its own at once (`discard`): on a disk that
+has no room for a CRL, they would take the room of all else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ PIECE = 1 << 18
 
 #: Pieces that one transaction deletes.
 _DELETED = 4
+
+#: CRLs of one CA that may be in the making at once.
+_AT_WORK = 3
 
 _NEXT_NUMBER = """
     UPDATE ca SET next_crl_number = next_crl_number + 1 WHERE id = :ca_id
@@ -65,6 +69,8 @@ _BETTER = """
     SELECT 1 FROM crl WHERE ca_id = :ca_id AND (number >= :number OR covers > :covers) LIMIT 1
 """
 
+_STORED = "SELECT count(*) FROM crl_piece WHERE ca_id = :ca_id AND number = :number"
+
 _COVERED = """
     UPDATE ca SET crl_dirty_at = NULL
     WHERE id = :ca_id AND revocations = :covers AND crl_dirty_at IS NOT NULL
@@ -82,8 +88,8 @@ def put(tx: Tx, crl: Crl) -> bool:
 
     The CA is unmarked when nothing was revoked since the CRL's entries were read.
 
-    False when a CRL was published meanwhile that has a higher number or knows more: throw this one
-    away.
+    False when a CRL was published meanwhile that has a higher number or knows more, or so many were
+    begun that its pieces were taken for those of a dead maker: throw this one away.
     """
     tx.run(_LOCK, {"ca_id": crl.ca_id})
     values = {
@@ -94,11 +100,30 @@ def put(tx: Tx, crl: Crl) -> bool:
         "covers": crl.covers,
         "size": len(crl.der),
     }
-    if tx.one(_BETTER, values) is not None:
+    if tx.one(_BETTER, values) is not None or tx.one(_STORED, values) != (len(positions(crl)),):
         return False
     tx.run(_PUT, values)
     tx.run(_COVERED, {"ca_id": crl.ca_id, "covers": crl.covers})
     return True
+
+
+_DISCARD = """
+    DELETE FROM crl_piece WHERE (ca_id, number, position) IN (
+        SELECT piece.ca_id, piece.number, piece.position FROM crl_piece piece
+        WHERE piece.ca_id = :ca_id AND piece.number = :number
+            AND NOT EXISTS (SELECT 1 FROM crl WHERE crl.ca_id = :ca_id AND crl.number = :number)
+        ORDER BY piece.position LIMIT :some
+    )
+"""
+
+
+def discard(tx: Tx, ca_id: int, number: int) -> int:
+    """Delete some pieces of a CRL that its maker gives up; 0 when none are left.
+
+    None of one that was published: a commit may have succeeded without saying so.
+    """
+    tx.run(_LOCK, {"ca_id": ca_id})
+    return tx.run(_DISCARD, {"ca_id": ca_id, "number": number, "some": _DELETED})
 
 
 # One statement, so that nobody deletes a piece meanwhile.
@@ -175,7 +200,8 @@ _PRUNE_PIECES = """
     DELETE FROM crl_piece WHERE (ca_id, number, position) IN (
         SELECT piece.ca_id, piece.number, piece.position FROM crl_piece piece
         WHERE piece.ca_id = :ca_id
-            AND piece.number < (SELECT max(number) FROM crl WHERE ca_id = :ca_id)
+            AND (piece.number < (SELECT max(number) FROM crl WHERE ca_id = :ca_id)
+                OR piece.number < :nobodys)
             AND NOT EXISTS (
                 SELECT 1 FROM crl WHERE crl.ca_id = :ca_id AND crl.number = piece.number
             )
@@ -184,6 +210,11 @@ _PRUNE_PIECES = """
 """
 
 
-def prune_pieces(tx: Tx, ca_id: int) -> int:
-    """Delete some pieces that are of no CRL that is published or can be; 0 when none are left."""
-    return tx.run(_PRUNE_PIECES, {"ca_id": ca_id, "some": _DELETED})
+def prune_pieces(tx: Tx, ca_id: int, number: int) -> int:
+    """Delete some pieces that are of no CRL that is published or can be; 0 when none are left.
+
+    Whoever took a number long before `number`, which is the newest, is taken for dead.
+    """
+    tx.run(_LOCK, {"ca_id": ca_id})  # nobody publishes them meanwhile
+    nobodys = number - _AT_WORK
+    return tx.run(_PRUNE_PIECES, {"ca_id": ca_id, "nobodys": nobodys, "some": _DELETED})

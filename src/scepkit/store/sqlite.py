@@ -38,7 +38,10 @@ CHECKPOINT_PAGES = 4000
 #: once: what these need is in the system's cache, which all processes share.
 WRITER_CACHE, READER_CACHE = 20_000, 2_000
 
+# What is deleted frees its pages without writing into them, as where SQLite does that by itself:
+# Debian's writes as many zeros as there was, for which a full disk has no room.
 _PRAGMAS = f"""
+    PRAGMA secure_delete = FAST;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES};

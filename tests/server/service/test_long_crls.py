@@ -5,15 +5,18 @@ from __future__ import annotations
 import tracemalloc
 from datetime import timedelta
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.ca import CaIssuer, Revocation
+from scepkit.errors import StoreUnavailable
 from scepkit.server import crl_job
 from scepkit.store import Store, crls
 from scepkit.store.rows import Crl, milliseconds
+from scepkit.store.sqlite import SqliteDriver
 from tests import pki
-from tests.server.service.world import DAY, NOW, World, count
+from tests.server.service.world import DAY, NOW, World, certificate_of, count
 
 REASON = x509.ReasonFlags
 
@@ -91,3 +94,21 @@ def test_its_making_takes_less_memory_than_three_copies(store: Store) -> None:
     finally:
         tracemalloc.stop()
     assert most < 3 * len(crl.der)
+
+
+def test_a_crl_for_which_the_disk_has_no_room_takes_none_from_others(lite: Store) -> None:
+    world = filled(lite)
+    device = world.device()
+    driver = lite.driver
+    assert isinstance(driver, SqliteDriver)
+    assert driver._writer is not None
+    ((pages,),) = driver._writer.all("PRAGMA page_count")
+    room = 2 * crls.PIECE // 4096 + 40
+    driver._writer.all(f"PRAGMA max_page_count = {pages + room}")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="full"):
+            made(world)
+        assert count(lite, "crl_piece") == 0
+    certificate_of(world.ask(device.enrol(world.mint())))
+    driver._writer.all("PRAGMA max_page_count = 1000000")
+    assert made(world).number == 4
