@@ -42,6 +42,10 @@ def server() -> Iterator[Running]:
         "/certsrv/mscep/mscep.dll",
         "/certsrv/mscep/mscep.dll/pkiclient.exe",
         "/certsrv/mscep/",
+        "/CertSrv/mscep/mscep.dll",
+        "/CertSrv/mscep/mscep.dll/pkiclient.exe",
+        "/CGI-BIN/PKICLIENT.EXE",
+        "/SCEP",
         "/scep/default/any/thing",
     ],
 )

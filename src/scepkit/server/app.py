@@ -39,7 +39,8 @@ def create_app(front: Front, monitor: Monitor) -> Application:
     }
 
     def handler_of(path: str) -> Handler:
-        if path in _SCEP or (path.startswith(_BELOW_SCEP) and "\n" not in path):
+        small = path.lower()  # as on Windows: CertSrv is what NDES's own pages say
+        if small in _SCEP or (small.startswith(_BELOW_SCEP) and "\n" not in path):
             return front.scep
         if _is_file(path, "/crl/", ".crl"):
             return crl
