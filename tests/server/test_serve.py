@@ -361,6 +361,33 @@ def test_a_server_that_stops_leaves_the_unix_socket_of_the_next_one(tmp_path: Pa
         connection.connect(str(path))
 
 
+def test_a_server_that_takes_long_to_stop_leaves_the_unix_socket_of_the_next_one(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "http.sock"
+    bind, patience = f"unix:{path}", "50s"
+    with (
+        serving(tmp_path, SCEPKIT_SERVER__BIND=bind, SCEPKIT_SERVER__STOP_TIMEOUT=patience) as one,
+        socket.socket(socket.AF_UNIX) as following,
+        socket.socket(socket.AF_UNIX) as connection,
+    ):
+        one.said(" serving ")
+        (jobs,) = one.pids("jobs")
+        os.kill(jobs, signal.SIGSTOP)
+        try:
+            one.signal(signal.SIGTERM)
+            for worker in ("worker-1", "worker-2"):
+                assert gone(one.pids(worker)[0])
+            # File systems give the number of a file that is gone to the next one.
+            path.unlink()
+            following.bind(str(path))
+            following.listen()
+        finally:
+            os.kill(jobs, signal.SIGCONT)
+        assert one.process.wait(20) == 0
+        connection.connect(str(path))
+
+
 # ------------------------------------------------------------------ death
 
 

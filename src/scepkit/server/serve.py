@@ -105,13 +105,13 @@ def _listening(bind: Address) -> Iterator[socket.socket]:
                 Path(bind.path).unlink(missing_ok=True)
 
 
-def _place(bind: Address) -> tuple[int, int] | None:
-    """Which file a Unix socket has now."""
+def _place(bind: Address) -> tuple[int, int, int] | None:
+    """Which file a Unix socket has now: a later one may have the number of one that is gone."""
     try:
         found = Path(bind.path).stat() if bind.path else None
     except OSError:
         return None
-    return found and (found.st_dev, found.st_ino)
+    return found and (found.st_dev, found.st_ino, found.st_mtime_ns)
 
 
 def _try_out(make_backend: MakeBackend, settings: Settings) -> None:
