@@ -36,8 +36,8 @@ SPARED = "worker-1"
 #: What a worker may grow by in `memory.SPAN` certificates and still be called flat, and what it may
 #: have at all, in MiB.
 FLAT_MIB, MOST_MIB = 8.0, 120.0
-#: Shorter runs are not judged by it: the cache of SQLite fills for the first 50,000 certificates of a
-#: worker, most of which is to be in the first quarter.
+#: Shorter runs are not judged by it: the cache of SQLite fills for the first 50,000 certificates of
+#: a worker, most of which is to be in the first quarter.
 _LONG = 150_000
 #: Seconds between two lines about how it goes.
 _TELL = 60.0
