@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -364,6 +365,30 @@ def test_the_last_crl_is_named_when_a_newer_one_is_asked_for() -> None:
         time.sleep(1.1)
         assert found.ask("/crl/main.crl").body == b"the CRL"
     assert script.known_crls == [None, CRL]
+
+
+def test_a_crl_is_read_once_for_all_who_ask_for_it_meanwhile() -> None:
+    asked, here = list[str](), threading.Event()
+
+    class Slow(Script):
+        def crl(self, ca: str, now: datetime, known: Document | None) -> Document | None:
+            asked.append(ca)
+            assert here.wait(60)
+            return super().crl(ca, now, known)
+
+    with running(Slow(documents={"main.crl": CRL})) as found, ThreadPoolExecutor(11) as threads:
+        answers = [threads.submit(found.ask, "/crl/main.crl") for _ in range(10)]
+        other = threads.submit(found.ask, "/crl/other.crl")
+        until = time.monotonic() + 30
+        while len(asked) < 2 or len(found.listener.server_state.tasks) < 11:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        # Whoever comes later and is answered comes after what they began with.
+        assert found.ask("/ca/nobody.cer").status == 404
+        assert sorted(asked) == ["main", "other"]
+        here.set()
+        assert {one.result(30).body for one in answers} == {b"the CRL"}
+        assert other.result(30).status == 404
 
 
 def test_without_the_database_the_last_crl_is_served_until_it_ends() -> None:

@@ -1,18 +1,20 @@
 """CRLs and CA certificates over HTTP, with what caches need (RFC 9110 section 13).
 
-The rule of this file: a copy is at most a second old while the database can be asked, and when it
-cannot, the last one goes on being served until it expires.
+The rules of this file: a copy is at most a second old while the database can be asked, and when it
+cannot, the last one goes on being served until it expires; a document, which may have many
+megabytes, is read once for all who ask for it meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from scepkit.server.asking import Refusal, Scope, header
-from scepkit.server.front import TEXT, Exchange, Front, not_allowed
+from scepkit.server.front import TEXT, Exchange, Front, Service, not_allowed
 from scepkit.server.replies import Document, Reply
 
 #: How old a copy may be before the database is asked again, in seconds.
@@ -36,6 +38,7 @@ class Publisher:
         self._suffix = suffix
         # Only what exists is kept, so that asking for other names fills no memory.
         self._copies: dict[str, _Copy] = {}
+        self._asking: dict[str, asyncio.Task[Document | None]] = {}
 
     async def __call__(self, exchange: Exchange) -> Reply:
         """The document that the path names."""
@@ -56,8 +59,17 @@ class Publisher:
         copy = self._copies.get(name)
         if copy is not None and time.monotonic() - copy.taken_at < _FRESH:
             return copy.document
-        service = exchange.site.service
+        asking = self._asking.get(name)
+        if asking is None:
+            asking = asyncio.create_task(self._asked(exchange.site.service, name, now, copy))
+            self._asking[name] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(name))
+        # Whoever gives up does not do so for the others.
+        return await asyncio.shield(asking)
 
+    async def _asked(
+        self, service: Service, name: str, now: datetime, copy: _Copy | None
+    ) -> Document | None:
         def ask() -> Document | None:
             if self._operation == "crl":
                 return service.crl(name, now, None if copy is None else copy.document)
