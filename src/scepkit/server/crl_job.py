@@ -62,14 +62,22 @@ def make_due_crls(
     one ends, and when that one is of the future: a clock was wrong, and nobody takes it until then.
 
     :returns: the labels of the generations that have a new one.
+    :raises StoreError: one of the CAs may not sign CRLs; the others' were made.
     """
-    made = []
+    made, fault = [], None
     for authority in deployment.authorities.values():
         for generation in authority.generations:
-            if _is_due(store, authority, generation, now) and _make_alone(
-                store, authority, generation, now, actor
-            ):
-                made.append(generation.label)
+            try:
+                if _is_due(store, authority, generation, now) and _make_alone(
+                    store, authority, generation, now, actor
+                ):
+                    made.append(generation.label)
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                fault = error
+    if fault is not None:
+        raise fault
     return made
 
 

@@ -9,9 +9,10 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 
-from scepkit.errors import InputError, KeyUnavailable
+from scepkit.errors import InputError, KeyUnavailable, StoreError
 from scepkit.server import admin, checkpoints, crl_job, jobs
 from scepkit.server.gate import Authorisers
+from scepkit.server.roles import Authority
 from scepkit.store import Store, audit, crls
 from scepkit.store.rows import milliseconds
 from tests import pki
@@ -23,6 +24,7 @@ from tests.server.service.world import (
     World,
     audited,
     certificate_of,
+    generation,
     is_pending,
     refusal_of,
     rows,
@@ -124,6 +126,18 @@ def test_a_key_that_is_away_leaves_the_crl_for_later(lite: Store) -> None:
         admin.make_crl(lite, world.service.deployment, "main", actor="alice", now=NOW)
     token.allowed = {"sign"}
     assert jobs.make_due_crls(world.service, NOW + timedelta(minutes=2)) == ["main"]
+
+
+def test_a_ca_that_may_not_sign_crls_keeps_no_other_one_from_it(lite: Store) -> None:
+    world = World.made(lite)
+    deployment = world.service.deployment
+    unable = pki.root(key_usage=pki.usage("key_cert_sign"))
+    first = Authority("first", (generation(lite, unable, name="first"),))
+    authorities = {"first": first, **deployment.authorities}
+    deployment = replace(deployment, authorities=authorities)
+    with pytest.raises(StoreError, match=r"the CA first cannot make a CRL: .* does not allow"):
+        crl_job.make_due_crls(lite, deployment, NOW)
+    assert number_of(newest(world)) == 1
 
 
 def test_an_operator_makes_a_crl_when_he_likes(lite: Store) -> None:
