@@ -16,9 +16,9 @@ from scepkit.core.http import PKI_MESSAGE_TYPE
 from scepkit.core.messages import Failure, Request, Success
 from scepkit.errors import DecodeError, FailInfo, ProtocolError, SignatureError
 from scepkit.testing import Policy, TestCa
+from scepkit.testing.answers import Answer, text
 from scepkit.testing.desk import Desk
 from scepkit.testing.front import Front
-from scepkit.testing.http_faults import Answer, text
 from scepkit.testing.state import Outcome
 
 

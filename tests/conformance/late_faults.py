@@ -29,10 +29,10 @@ from scepkit.core.messages import (
 )
 from scepkit.errors import FailInfo, ProtocolError
 from scepkit.testing import Policy, TestCa
+from scepkit.testing.answers import Answer, text
 from scepkit.testing.credentials import der
 from scepkit.testing.desk import Desk
 from scepkit.testing.front import Front
-from scepkit.testing.http_faults import Answer, text
 from scepkit.testing.state import Outcome, Transaction
 from tests.conformance.broken import answering, ca_with, crashing_on, refusing, without
 from tests.conformance.fault import Fault, known

@@ -11,7 +11,7 @@ from scepkit.core.capabilities import Capability
 from scepkit.core.certificates import view
 from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE
 from scepkit.testing import TestCa
-from scepkit.testing.http_faults import Answer
+from scepkit.testing.answers import Answer
 from tests import pki
 from tests.conformance.broken import answering, ca_with, crashing_on
 from tests.conformance.fault import Fault, Q, S, known

@@ -35,8 +35,8 @@ from scepkit.core.ber import to_der
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.errors import InputError
 from scepkit.testing import TestCa
+from scepkit.testing.answers import Answer
 from scepkit.testing.front import Front
-from scepkit.testing.http_faults import Answer
 from tests import pki
 from tests.conformance.broken import ca_with
 from tests.conformance.running import checks, session_for

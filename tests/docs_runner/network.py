@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from scepkit.testing.http_faults import Answer
+from scepkit.testing.answers import Answer
 
 #: Hosts of the pages end in this; whatever else is asked for does not exist.
 DOMAIN = ".example.test"

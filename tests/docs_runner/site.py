@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from scepkit.core.trust import fingerprint
-from scepkit.testing.http_faults import Answer
+from scepkit.testing.answers import Answer
 from tests.cli_server.running import RunningServer
 
 #: How long the server needs for what it does by itself: CRLs, approved requests, a rollover.

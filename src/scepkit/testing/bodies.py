@@ -17,9 +17,9 @@ from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.capabilities import Capability
 from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE, NEXT_CA_CERT_TYPE
 from scepkit.testing import credentials as persons
+from scepkit.testing.answers import Answer, text
 from scepkit.testing.credentials import Credentials, der
 from scepkit.testing.faults import Fault
-from scepkit.testing.http_faults import Answer, text
 from scepkit.testing.state import Policy
 
 _CIPHER_WORDS = {

@@ -26,18 +26,17 @@ from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.messages import Failure
 from scepkit.core.trust import fingerprint
 from scepkit.errors import FailInfo, InputError
+from scepkit.testing.answers import Answer
 from scepkit.testing.credentials import RaMode, kept_key, key_for, make_credentials
 from scepkit.testing.desk import Desk
 from scepkit.testing.faults import Fault
 from scepkit.testing.front import Front
-from scepkit.testing.http_faults import Answer
+from scepkit.testing.memory import AsyncMemoryTransport, MemoryTransport
 from scepkit.testing.records import HttpExchange, ReceivedMessage
 from scepkit.testing.state import Policy, Transaction
 
 if TYPE_CHECKING:
     import ssl
-
-    from scepkit.testing.memory import AsyncMemoryTransport, MemoryTransport
 
 
 def utc_now() -> datetime:
@@ -313,14 +312,10 @@ class TestCa:
 
     def transport(self) -> MemoryTransport:
         """A `scepkit.transport.Transport` that asks this CA, whatever the host in the URL."""
-        from scepkit.testing.memory import MemoryTransport
-
         return MemoryTransport(self)
 
     def async_transport(self) -> AsyncMemoryTransport:
         """The same for asyncio."""
-        from scepkit.testing.memory import AsyncMemoryTransport
-
         return AsyncMemoryTransport(self)
 
     def serve(

@@ -17,17 +17,10 @@ from scepkit.core.capabilities import Capability, format_capabilities
 from scepkit.core.messages import Failure, PkiStatus, Request, StillPending, Success
 from scepkit.errors import DecodeError, ProtocolError
 from scepkit.testing import bodies
+from scepkit.testing.answers import Answer, Wire, page, text
 from scepkit.testing.desk import Desk
 from scepkit.testing.faults import Fault
-from scepkit.testing.http_faults import (
-    DOWNGRADED,
-    HTTP_FAULTS,
-    RETRY_SECONDS,
-    Answer,
-    Wire,
-    page,
-    text,
-)
+from scepkit.testing.http_faults import DOWNGRADED, HTTP_FAULTS, RETRY_SECONDS
 from scepkit.testing.records import HttpExchange, ReceivedMessage
 from scepkit.testing.reply_faults import REPLY_FAULTS, Scene, draft_of
 from scepkit.testing.state import Outcome

@@ -1,64 +1,24 @@
 """Faults of the answer on its way: HTTP, GetCACaps, GetCACert and GetNextCACert.
 
 The rule of this file: a fault takes the right answer and gives the wrong one; it sees neither keys
-nor messages.  What needs a key (another CA's certificate) is made in `ca`.
+nor messages.  What needs a key (another CA's certificate) is made in `bodies`.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 
 from scepkit.core.capabilities import Capability, format_capabilities
 from scepkit.core.http import CA_CERT_TYPE, CA_RA_CERT_TYPE
+from scepkit.testing.answers import Answer, Wire, page, text
 from scepkit.testing.faults import Fault
 
 #: Seconds in the Retry-After of `Fault.BUSY` and `Fault.RETRY_AFTER`.
 RETRY_SECONDS = 7
 _FIFTY_MEGABYTES = 50 * 1024 * 1024
 _WEAK = (Capability.DES3, Capability.SHA1)
-
-
-class Wire(Enum):
-    """How an answer travels."""
-
-    WHOLE = "whole"
-    CLOSED = "the connection is closed before the first byte"
-    RESET = "the connection is reset before the first byte"
-    TRUNCATED = "the connection is closed after half of the body"
-    SLOW = "a byte a second"
-    GZIP = "gzipped"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer and how it travels.
-
-    Attributes:
-        location: the Location header, with ``{scheme}`` and ``{host}`` for those of the request.
-        retry_after: the Retry-After header.
-    """
-
-    body: bytes
-    content_type: str
-    status: int = 200
-    location: str = ""
-    retry_after: str = ""
-    wire: Wire = Wire.WHOLE
-
-
-def text(status: int, line: str) -> Answer:
-    """A short answer in plain text."""
-    return Answer(f"{line}\n".encode(), "text/plain", status)
-
-
-def page(title: str, status: int = 200) -> Answer:
-    """A web page."""
-    body = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
-    return Answer(body.encode(), "text/html; charset=utf-8", status)
-
 
 _Change = Callable[[Answer], Answer]
 

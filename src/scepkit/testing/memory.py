@@ -6,18 +6,13 @@ too, with the same `TransportError.kind`, so that a client's tests may choose ei
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from scepkit.core.http import HttpRequest, HttpResponse
 from scepkit.core.url import shown_url
 from scepkit.errors import TransportError
-from scepkit.testing.http_faults import Answer, Wire
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from scepkit.testing.ca import TestCa
+from scepkit.testing.answers import Answer, Answering, Wire
 
 _LOST = {
     Wire.CLOSED: ("closed", "the server closed the connection without an answer"),
@@ -30,7 +25,7 @@ _LOST = {
 class MemoryTransport:
     """A `scepkit.transport.Transport` to a test CA, whatever host and path the URL has."""
 
-    def __init__(self, ca: TestCa) -> None:
+    def __init__(self, ca: Answering) -> None:
         self._ca = ca
 
     def exchange(self, request: HttpRequest) -> HttpResponse:
@@ -51,7 +46,7 @@ class MemoryTransport:
 class AsyncMemoryTransport:
     """The same for asyncio; it never waits."""
 
-    def __init__(self, ca: TestCa) -> None:
+    def __init__(self, ca: Answering) -> None:
         self._sync = MemoryTransport(ca)
 
     async def exchange(self, request: HttpRequest) -> HttpResponse:

@@ -1,7 +1,7 @@
 """A test CA behind real HTTP.
 
 The rule of this file: it moves bytes and breaks connections as the answer says; everything else is
-decided in `TestCa.answer`.  When the context ends, so do all connections and threads.
+decided by who answers.  When the context ends, so do all connections and threads.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from scepkit.testing.http_faults import Answer, Wire
+from scepkit.testing.answers import Answer, Answering, Wire
 
 if TYPE_CHECKING:
     import ssl
-
-    from scepkit.testing.ca import TestCa
 
 _LONGEST_BODY = 1024 * 1024
 _LINGER_ZERO = struct.pack("ii", 1, 0)
@@ -35,7 +33,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(
-        self, address: tuple[str, int], ca: TestCa, ssl_context: ssl.SSLContext | None
+        self, address: tuple[str, int], ca: Answering, ssl_context: ssl.SSLContext | None
     ) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
@@ -163,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(ca: TestCa, host: str, port: int, ssl_context: ssl.SSLContext | None) -> Iterator[str]:
+def serve(ca: Answering, host: str, port: int, ssl_context: ssl.SSLContext | None) -> Iterator[str]:
     """Serve a test CA while the context lasts; gives its URL."""
     server = _Server((host, port), ca, ssl_context)
     thread = threading.Thread(
