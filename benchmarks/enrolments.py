@@ -39,7 +39,8 @@ def prepared(store: Store, pairs: int) -> Iterator[bytes]:
         )
     )
     pepper = Pepper(os.urandom(32))
-    macs = [pepper.mac(pepper.challenge(pepper.new_nonce())) for _ in range(pairs)]
+    minted = [pepper.challenge(pepper.new_nonce(datetime.now(UTC))) for _ in range(pairs)]
+    macs = [pepper.mac(challenge) for challenge in minted]
     new = [NewChallenge(profile="default", mac=mac, expires_at=NOW + DAY) for mac in macs]
     for start in range(0, pairs, 500):
         batch = new[start : start + 500]

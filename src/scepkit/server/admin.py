@@ -124,6 +124,7 @@ def mint_challenges(
             binding,
             recoverable=recoverable,
             uses=times,
+            now=now,
             expires_at=now + good_for,
             label=label,
         )

@@ -63,16 +63,18 @@ def new_challenge(
     *,
     recoverable: bool,
     uses: int,
+    now: datetime,
     expires_at: datetime,
     label: str = "",
 ) -> tuple[str, NewChallenge]:
     """A fresh secret, and what is stored of it.
 
+    :param now: aware; its minute is in the secret.
     :raises InputError: the label is too long.
     """
     if len(label) > LONGEST_LABEL:
         raise InputError(f"a label has up to {LONGEST_LABEL} characters, not {len(label)}")
-    nonce = pepper.new_nonce()
+    nonce = pepper.new_nonce(now)
     secret = pepper.challenge(nonce)
     bound = Binding(binding.subject, binding.san, nonce if recoverable else None)
     return secret, NewChallenge(

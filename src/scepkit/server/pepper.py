@@ -22,8 +22,8 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
 from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -83,9 +83,12 @@ class Pepper:
         minute = secret[:_MINUTE_CHARACTERS].encode("ascii")
         return hmac.digest(self._minute, minute, "sha256")[:NEAR]
 
-    def new_nonce(self) -> bytes:
-        """The minute and a random number, to derive a challenge from."""
-        minute = int(time.time() // 60) & 0xFFFFF
+    def new_nonce(self, now: datetime) -> bytes:
+        """The minute and a random number, to derive a challenge from.
+
+        :param now: aware.
+        """
+        minute = int(now.timestamp() // 60) & 0xFFFFF
         return (minute << 4).to_bytes(_MINUTE_BYTES, "big") + secrets.token_bytes(_NONCE_BYTES)
 
     def challenge(self, nonce: bytes) -> str:

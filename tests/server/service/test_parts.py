@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +71,10 @@ def test_macs_are_equal_where_the_secrets_are(one: str, other: str) -> None:
     assert (PEPPER.mac(one) == PEPPER.mac(other)) is (one == other)
 
 
-def test_challenges_of_one_minute_are_stored_beside_one_another(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_challenges_of_one_minute_are_stored_beside_one_another() -> None:
     def minted(at: float) -> bytes:
-        monkeypatch.setattr(time, "time", lambda: at)
-        return PEPPER.mac(PEPPER.challenge(PEPPER.new_nonce()))
+        now = datetime.fromtimestamp(at, UTC)
+        return PEPPER.mac(PEPPER.challenge(PEPPER.new_nonce(now)))
 
     one, same, later = minted(600_000_000.0), minted(600_000_059.9), minted(600_000_060.0)
     assert one[:NEAR] == same[:NEAR] != later[:NEAR]
@@ -88,7 +86,7 @@ def test_keys_of_operations_begin_alike_for_challenges_of_one_minute_only() -> N
         asked, near = csr(subject, challenge=secret), PEPPER.near(secret)
         return keeping.op_key("p", asked, PEPPER.mac(secret), None, near)[:NEAR]
 
-    ours = PEPPER.challenge(PEPPER.new_nonce())
+    ours = PEPPER.challenge(PEPPER.new_nonce(NOW))
     assert beginning(ours, "CN=a") == beginning(ours, "CN=b") == PEPPER.mac(ours)[:NEAR]
     # Nobody is to see who has the secret of everybody.
     assert beginning("hunter2", "CN=a") != beginning("hunter2", "CN=b")
@@ -100,12 +98,12 @@ def test_no_part_of_what_is_stored_tells_a_part_of_a_secret_that_somebody_chose(
 
 
 def test_what_is_stored_does_not_show_the_minute_to_who_lacks_the_pepper() -> None:
-    challenge = PEPPER.challenge(PEPPER.new_nonce())
+    challenge = PEPPER.challenge(PEPPER.new_nonce(NOW))
     assert Pepper(b"q" * 32).mac(challenge)[:NEAR] != PEPPER.mac(challenge)[:NEAR]
 
 
 def test_a_challenge_has_120_random_bits_and_fits_printable_string() -> None:
-    found = {PEPPER.challenge(PEPPER.new_nonce()) for _ in range(200)}
+    found = {PEPPER.challenge(PEPPER.new_nonce(NOW)) for _ in range(200)}
     assert len(found) == 200
     assert len({one[4:] for one in found}) == 200
     assert all(re.fullmatch(r"[A-Z2-7]{28}", one) for one in found)

@@ -173,6 +173,7 @@ class World:
             Binding.of(subject, san),
             recoverable=recoverable,
             uses=uses,
+            now=self.now,
             expires_at=self.now + ttl,
         )
         self.store.write(
