@@ -32,7 +32,12 @@ _PATIENCE, _IMPATIENCE = 0.03, 1.0
 _NO_ROOM = 1.0
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
+#: How many connections are taken one after the other, before those that are open have their turn.
+_AT_ONCE = 16
+
 _ABSENT = -1
+
+Opening = asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]
 
 
 class OpenConnections:
@@ -78,7 +83,7 @@ class Door:
         self._make_protocol = partial(make_protocol, self._ended)
         self._loop = asyncio.get_running_loop()
         self._number = 0
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[Opening, socket.socket] = {}
         self._pause: asyncio.TimerHandle | None = None
         # Since when a connection has been left to others, and until when none is; on its clock.
         self._since: float | None = None
@@ -126,32 +131,41 @@ class Door:
                 return
             self._impatient_until = now + _IMPATIENCE
         self._since = None
-        self._take()
+        for _ in range(_AT_ONCE):
+            taken = self._accept()
+            if taken is None:
+                break
+            self._take(taken)
+            if self._connections.is_ahead(self._place):
+                break
 
     # ------------------------------------------------------------------ taking
 
-    def _take(self) -> None:
+    def _accept(self) -> socket.socket | None:
         try:
             taken, _ = self._listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return  # somebody else was quicker, or it is gone
+            return None  # there is no more, or it is gone
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
             log.error("cannot take a connection: %s", error.strerror)
             self._wait(_NO_ROOM)
-            return
+            return None
+        return taken
+
+    def _take(self, taken: socket.socket) -> None:
+        taken.setblocking(False)
         self._number += 1
         self._connections.tell(self._place, self._number)
-        taken.setblocking(False)
-        task = self._loop.create_task(self._open(taken))
-        self._opening.add(task)  # the loop itself would forget it
-        task.add_done_callback(self._opening.discard)
+        opening = self._loop.connect_accepted_socket(self._make_protocol, taken)
+        task = self._loop.create_task(opening)
+        self._opening[task] = taken  # the loop itself would forget it
+        task.add_done_callback(self._opened)
 
-    async def _open(self, taken: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._make_protocol, taken)
-        except OSError:  # it is gone
+    def _opened(self, task: Opening) -> None:
+        taken = self._opening.pop(task)
+        if not task.cancelled() and isinstance(task.exception(), OSError):  # it is gone
             taken.close()
             self._ended()
 
