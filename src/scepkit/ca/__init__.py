@@ -2,14 +2,20 @@
 
 `profile` says what certificates may contain, `template` measures a request against that,
 `authority` signs certificates and CRLs (`tbs` and `crl` encode them), `hierarchy` makes CAs and
-RAs.  Serial numbers, CRL numbers and the time are arguments, so that whoever calls can make them
-durable first.
+RAs, and finds the CAs above one.  Serial numbers, CRL numbers and the time are arguments, so that
+whoever calls can make them durable first.
 """
 
 from scepkit.ca.altnames import AltNameRules
 from scepkit.ca.authority import CaIssuer
 from scepkit.ca.crl import CrlEntries, Revocation, crl_entries, encoded_entries, entry_extensions
-from scepkit.ca.hierarchy import make_ca, make_intermediate, make_next_ca, make_ra_certificate
+from scepkit.ca.hierarchy import (
+    chain_above,
+    make_ca,
+    make_intermediate,
+    make_next_ca,
+    make_ra_certificate,
+)
 from scepkit.ca.keys import CertifiableKey, KeyRules
 from scepkit.ca.profile import CertificateProfile
 from scepkit.ca.template import CertificateTemplate, ProfileRefusal, template_for
@@ -24,6 +30,7 @@ __all__ = [
     "KeyRules",
     "ProfileRefusal",
     "Revocation",
+    "chain_above",
     "crl_entries",
     "encoded_entries",
     "entry_extensions",

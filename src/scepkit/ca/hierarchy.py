@@ -1,4 +1,4 @@
-"""Making the certificates that others depend on: root, intermediate, next CA, RA.
+"""The certificates that others depend on: root, intermediate, next CA, RA, and chains of them.
 
 The rule of this file: what a CA or an RA certificate contains is fixed here; the caller chooses
 names, keys and dates.
@@ -10,6 +10,7 @@ names, keys and dates.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
@@ -181,6 +182,28 @@ def make_ra_certificate(
         backdate,
     )
     return ca.issue(template, _serial(serial), now)
+
+
+def chain_above(
+    certificate: x509.Certificate, others: Iterable[x509.Certificate]
+) -> tuple[x509.Certificate, ...]:
+    """Those of `others` that issued `certificate` and one another, nearest first."""
+    chain: list[x509.Certificate] = []
+    left = [one for one in others if one != certificate]
+    below = certificate
+    while issuer := next((one for one in left if _issued(below, one)), None):
+        chain.append(issuer)
+        left.remove(issuer)
+        below = issuer
+    return tuple(chain)
+
+
+def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
+    try:
+        below.verify_directly_issued_by(above)
+    except Exception:  # `cryptography` raises five kinds here, and each of them means no
+        return False
+    return True
 
 
 def _ca_template(

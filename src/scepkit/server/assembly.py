@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from scepkit.ca import CaIssuer
+from scepkit.ca import CaIssuer, chain_above
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.certificates import PrivateKey, load_certificate, view_of
 from scepkit.errors import ConfigError, ConfigErrors, InputError, KeyLoadError, ScepError
@@ -226,23 +226,10 @@ def _chain_of(ca: CaSettings, certificate: x509.Certificate) -> tuple[x509.Certi
         left = [one for one in read_certificates_file(ca.chain) if one != certificate]
     except KeyLoadError as error:
         raise ConfigError(str(error), path="chain", hint=error.hint) from error
-    ordered: list[x509.Certificate] = []
-    below = certificate
-    while found := next((one for one in left if _issued(below, one)), None):
-        ordered.append(found)
-        left.remove(found)
-        below = found
-    if left:
+    chain = chain_above(certificate, left)
+    if len(chain) < len(left):
         raise ConfigError("has certificates that are not above the CA's", path="chain")
-    return tuple(ordered)
-
-
-def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except Exception:  # `cryptography` raises five kinds here, and each of them means no
-        return False
-    return True
+    return chain
 
 
 # ------------------------------------------------------------------ RAs

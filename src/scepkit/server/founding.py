@@ -8,7 +8,7 @@ private key is in it unencrypted.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
-from scepkit.ca import CaIssuer, make_ca, make_ra_certificate
+from scepkit.ca import CaIssuer, chain_above, make_ca, make_ra_certificate
 from scepkit.core.certificates import PrivateKey, public_key_der
 from scepkit.core.csr_builder import build_csr
 from scepkit.core.names import parse_subject
@@ -84,28 +84,6 @@ def imported_ca(certificates: Sequence[x509.Certificate], key: PrivateKey) -> Ca
         raise InputError("no certificate there belongs to the CA's private key")
     newest = max(mine, key=lambda one: one.not_valid_after_utc)
     return CaIssuer(newest, key, chain_above(newest, certificates))
-
-
-def chain_above(
-    certificate: x509.Certificate, others: Iterable[x509.Certificate]
-) -> tuple[x509.Certificate, ...]:
-    """Those of `others` that issued `certificate` and one another, nearest first."""
-    chain: list[x509.Certificate] = []
-    left = [one for one in others if one != certificate]
-    below = certificate
-    while issuer := next((one for one in left if _issued(below, one)), None):
-        chain.append(issuer)
-        left.remove(issuer)
-        below = issuer
-    return tuple(chain)
-
-
-def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except Exception:  # `cryptography` raises five kinds here, and each of them means no
-        return False
-    return True
 
 
 def certificate_request(plan: Plan, key: PrivateKey) -> x509.CertificateSigningRequest:
