@@ -7,13 +7,14 @@ that shows what was expected.
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 from cryptography import x509
 
 from scepkit.ca.altnames import NAME_KINDS
 from scepkit.ca.profile import END_ENTITY_USAGES
-from scepkit.config.values import shown
+from scepkit.config.values import parse_duration, shown
 from scepkit.core.names import parse_oid, parse_subject
 from scepkit.errors import InputError
 
@@ -37,6 +38,35 @@ def parse_database_url(text: str) -> str:
         return text
     # What was found is not shown: it may hold a password.
     raise InputError("expected sqlite:///FILE or postgresql://USER@HOST/DATABASE")
+
+
+def parse_new_database_url(text: str) -> str:
+    """Read the address of the database that a new CA begins with.
+
+    :raises InputError: as `parse_database_url`, or an SQLite file that is in another directory
+        than the configuration without being absolute: that directory is only being made.
+    """
+    url = parse_database_url(text)
+    parts = urlsplit(url)
+    path = unquote(parts.path[1:])
+    if parts.scheme == "sqlite" and "/" in path and not path.startswith("/"):
+        raise InputError(
+            "expected a file in the CA's own directory, as sqlite:///scepkit.db, or an absolute "
+            f"path, found the relative path {shown(path)}",
+            hint=f"sqlite:////{path}, with four slashes, is absolute",
+        )
+    return url
+
+
+def parse_lifetime(text: str) -> timedelta:
+    """Read how long a CA is valid.
+
+    :raises InputError: it is no duration, or none at all.
+    """
+    lifetime = parse_duration(text)
+    if not lifetime:
+        raise InputError(f"a CA is valid for some time; found {shown(text)}")
+    return lifetime
 
 
 def parse_url(text: str) -> str:

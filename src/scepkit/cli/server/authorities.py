@@ -100,9 +100,9 @@ def _check_options(options: dict[str, Any]) -> None:
 
 def _authority(out: Output, options: dict[str, Any], now: Any) -> CaIssuer:
     from scepkit.cli.identity import KeyPassword
-    from scepkit.config import parse_duration
     from scepkit.core.names import parse_subject
     from scepkit.server import founding
+    from scepkit.server.parsing import parse_lifetime
     from scepkit.server.plan import Plan
 
     if options["ca_cert"] is not None:
@@ -113,7 +113,7 @@ def _authority(out: Output, options: dict[str, Any], now: Any) -> CaIssuer:
     plan = Plan(
         subject=options["subject"],
         key_type=options["key_type"] or "rsa:2048",
-        validity=parse_duration(options["validity"] or "3650d"),
+        validity=parse_lifetime(options["validity"] or "3650d"),
         with_ra=options["with_ra"],
     )
     if not parse_subject(plan.subject).rdns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,14 +23,14 @@ from scepkit.cli.identity import KeyPassword, read_certificates
 from scepkit.cli.output import STDIO, Output
 from scepkit.cli.passwords import read_secret_file
 from scepkit.cli.terminal import ask, ask_secret, has_terminal
-from scepkit.config import parse_address, parse_duration
+from scepkit.config import parse_address
 from scepkit.core.names import parse_subject
 from scepkit.errors import KeyLoadError
 from scepkit.keys import generate_key, parse_key_spec, pem, read_key_file, write_file
 from scepkit.server import founding
 from scepkit.server.establishing import Established, establish
 from scepkit.server.founding_text import CONFIGURATION
-from scepkit.server.parsing import parse_database_url, parse_public_url
+from scepkit.server.parsing import parse_lifetime, parse_new_database_url, parse_public_url
 from scepkit.server.placing import check_free, new_directory, write_all
 from scepkit.server.plan import Plan
 
@@ -41,6 +41,17 @@ _PLAN_OPTIONS = (
     "subject", "key_type", "validity", "with_ra", "preset", "database", "database_password_file",
     "bind", "public_url", "ca_key", "csr_out",
 )  # fmt: skip
+#: How an option that was given is read into the plan.
+_PLANNED: Mapping[str, Callable[[Any], Any]] = {
+    "key_type": lambda text: str(parse_key_spec(text)),
+    "validity": parse_lifetime,
+    "preset": str,
+    "with_ra": bool,
+    "database": parse_new_database_url,
+    "database_password_file": os.path.abspath,
+    "bind": lambda text: str(parse_address(text)),
+    "public_url": parse_public_url,
+}
 _FROM_STDIN = ("passphrase_file", "key_password_file", "ca_key", "ca_cert")
 _OF_A_NEW_CA = ("subject", "key_type", "validity", "csr_out")
 
@@ -132,16 +143,9 @@ def _plan_and_passphrase(out: Output, options: Mapping[str, Any]) -> tuple[Plan,
             raise click.UsageError(f"{option} is not for a CA that exists already")
     plan = Plan(subject="" if existing else _subject(out, options["subject"]))
     changes = {
-        "key_type": options["key_type"] and str(parse_key_spec(options["key_type"])),
-        "validity": options["validity"] and parse_duration(options["validity"]),
-        "preset": options["preset"],
-        "with_ra": options["with_ra"],
-        "database": options["database"] and parse_database_url(options["database"]),
-        "database_password_file": _absolute(options["database_password_file"]),
-        "bind": options["bind"] and str(parse_address(options["bind"])),
-        "public_url": options["public_url"] and parse_public_url(options["public_url"]),
+        name: read(options[name]) for name, read in _PLANNED.items() if options[name] is not None
     }
-    plan = replace(plan, **{name: value for name, value in changes.items() if value})
+    plan = replace(plan, **changes)
     passphrase = _passphrase(out, options["passphrase_file"])
     return replace(plan, passphrase_file=passphrase.file), passphrase
 

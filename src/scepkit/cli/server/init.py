@@ -62,8 +62,9 @@ _server_options = together(
                 "credential `passphrase` can hold it too. Otherwise scepkit asks for it at the "
                 "terminal, or makes one."),
     option("--database", metavar="URL", section=_SERVER,
-           help="sqlite:///FILE, or postgresql://USER@HOST/DATABASE for several machines. "
-                "Default: sqlite:///scepkit.db, in DIR."),
+           help="sqlite:///FILE in DIR, sqlite:////PATH anywhere, or "
+                "postgresql://USER@HOST/DATABASE for several machines. Default: "
+                "sqlite:///scepkit.db."),
     option("--database-password-file", metavar="FILE", section=_SERVER,
            help="The password for PostgreSQL; the configuration names FILE."),
     option("--bind", metavar="ADDRESS", section=_SERVER,

@@ -13,7 +13,7 @@ from scepkit.cli.server.options import config_option, office_options
 if TYPE_CHECKING:
     from scepkit.ca import CaIssuer
     from scepkit.cli.server.office import Office
-    from scepkit.server.agents import NewAgent
+    from scepkit.server.agents import NewPair
     from scepkit.server.succession import Heir
     from scepkit.store.rows import Ca
 
@@ -135,15 +135,15 @@ def _write_request(out: Output, office: Office, heir: Heir, options: dict[str, A
 def _following(out: Output, office: Office, heir: Heir, options: dict[str, Any]) -> CaIssuer:
     from scepkit.cli.failures import Unfit
     from scepkit.cli.identity import KeyPassword
-    from scepkit.config import parse_duration
     from scepkit.keys import write_private_key
     from scepkit.server import succession
     from scepkit.server.keyring import read_key
+    from scepkit.server.parsing import parse_lifetime
 
     settings = office.settings
     if options["ca_cert"] is None:
+        validity = parse_lifetime(options["validity"])
         key = succession.key_for(settings, heir, options["key_type"])
-        validity = parse_duration(options["validity"])
         return succession.successor(heir, key, validity=validity, now=office.now)
     passwords = KeyPassword(out, options["key_password_file"])
     certificates = passwords.read_certificates(options["ca_cert"])
@@ -239,7 +239,7 @@ def _show(
     out.result({"generations": values, **(extra or {})}, shown)
 
 
-def ra_lines(ra: str, agent: NewAgent) -> str:
+def ra_lines(ra: str, agent: NewPair) -> str:
     """What the configuration has to say of an RA's new key or certificate."""
     import json
 
@@ -249,7 +249,7 @@ def ra_lines(ra: str, agent: NewAgent) -> str:
     )
 
 
-def agent_values(agents: dict[str, NewAgent]) -> list[dict[str, Any]]:
+def agent_values(agents: dict[str, NewPair]) -> list[dict[str, Any]]:
     """What ``--json`` says of new RA certificates."""
     from scepkit.cli.describe import certificate_values
 
