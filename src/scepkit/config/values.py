@@ -98,11 +98,6 @@ class Rate:
     count: int
     seconds: int
 
-    @property
-    def per_second(self) -> float:
-        """How many in one second."""
-        return self.count / self.seconds
-
     def __str__(self) -> str:
         unit = next(unit for unit, seconds in _PERIODS.items() if seconds == self.seconds)
         return f"{self.count}/{unit}"

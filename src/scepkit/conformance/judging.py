@@ -94,10 +94,3 @@ def no_server_error(exchange: Exchange) -> Verdict:
     if exchange.status >= 500 and exchange.status not in (501, 505):
         return failed(f"{exchange.answer_text}, expected no HTTP 5xx")
     return passed(f"HTTP {exchange.status}")
-
-
-def needs_success(answer: Answer) -> Verdict | None:
-    """Why a test that looks at a certificate cannot go on; None when it can."""
-    if answer.success:
-        return None
-    return inconclusive(f"nothing was issued to look at: {answer.said}")

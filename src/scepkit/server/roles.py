@@ -25,7 +25,7 @@ from scepkit.core.certificates import CertificateView, PrivateKey, public_key_de
 from scepkit.core.chains import Facts, title
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.trust import CaOffer
-from scepkit.errors import InputError, KeyUnavailable, ScepError, TrustError
+from scepkit.errors import InputError, KeyUnavailable, TrustError
 from scepkit.server import tokens
 
 #: What GetCACert sends: the CA's certificate; the RA's and the CA's; these and all above.
@@ -405,8 +405,3 @@ def _notes(signer: cms.Signer, openers: Sequence[Opener]) -> Iterable[str]:
         yield "replies are signed with a key that is not RSA, which many clients cannot verify"
     if not openers:
         yield "requests can only be encrypted by password, which most clients cannot"
-
-
-def in_words(error: ScepError) -> str:
-    """An error and what to do about it, in one line."""
-    return f"{error} ({error.hint})" if error.hint else str(error)

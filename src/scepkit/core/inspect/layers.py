@@ -22,7 +22,6 @@ from scepkit.values import field, frozen
 
 _SEQUENCE, _SET, _INTEGER, _BIT_STRING, _OID = 0x30, 0x31, 0x02, 0x03, 0x06
 _CONTEXT_0, _CONTEXT_1 = 0xA0, 0xA1
-_TIMES = (0x17, 0x18)
 
 
 @frozen
