@@ -18,26 +18,12 @@ from scepkit.config import NAME
 from scepkit.core.certificates import PrivateKey, view_of
 from scepkit.errors import InputError
 from scepkit.keys import pem, write_file, write_private_key
-from scepkit.server.agents import record_certificate, relative
+from scepkit.server.agents import NewPair, record_certificate, relative
 from scepkit.server.founding import needs_ra, new_ra
 from scepkit.server.keyring import read_key
 from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
 from scepkit.store.rows import milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class NewPair:
-    """A private key and its certificate.
-
-    Attributes:
-        key, certificate: their files, relative to the configuration.
-        issued: the certificate.
-    """
-
-    key: str
-    certificate: str
-    issued: x509.Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,8 @@ _KEY_TYPE = "rsa:2048"
 
 
 @dataclass(frozen=True, slots=True)
-class NewAgent:
-    """A key and a certificate for an RA.
+class NewPair:
+    """A private key and its certificate, in files.
 
     Attributes:
         key, certificate: their files, relative to the configuration.
@@ -54,7 +54,7 @@ def new_agent(
     key: tuple[Path, PrivateKey] | None = None,
     actor: str,
     now: datetime,
-) -> NewAgent:
+) -> NewPair:
     """Make a certificate for an RA, and a key if none is given.
 
     It is valid as long as its CA: its end would be the end of all enrolment.
@@ -82,7 +82,7 @@ def new_agent(
     path = directory / f"{stem}.pem"
     write_file(path, pem(certificate))
     record_certificate(store, ca_id, certificate, actor=actor, now=now)
-    return NewAgent(relative(settings, key[0]), relative(settings, path), certificate)
+    return NewPair(relative(settings, key[0]), relative(settings, path), certificate)
 
 
 def _home(settings: Settings, ra: str) -> Path:

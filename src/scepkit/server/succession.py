@@ -27,7 +27,7 @@ from scepkit.keys import (
     write_private_key,
 )
 from scepkit.server import admin
-from scepkit.server.agents import NewAgent, new_agent, relative
+from scepkit.server.agents import NewPair, new_agent, relative
 from scepkit.server.assembly import assembled
 from scepkit.server.founding import ca_request_extensions, imported_ca
 from scepkit.server.keyring import read_key
@@ -72,7 +72,7 @@ class Staged:
     """
 
     ca: Ca
-    agents: dict[str, NewAgent]
+    agents: dict[str, NewPair]
 
 
 def heir_of(settings: Settings, store: Store, name: str) -> Heir:
@@ -209,7 +209,7 @@ def stage(
 
 def _agents(
     settings: Settings, store: Store, row: Ca, ca: CaIssuer, *, actor: str, now: datetime
-) -> dict[str, NewAgent]:
+) -> dict[str, NewPair]:
     names = {
         profile.ra
         for name, profile in settings.profile.items()
@@ -233,7 +233,7 @@ def _ra_key(settings: Settings, name: str) -> tuple[Path, PrivateKey]:
 
 def next_agent(
     settings: Settings, store: Store, ra: str, *, same_key: bool, actor: str, now: datetime
-) -> NewAgent:
+) -> NewPair:
     """A new key and certificate for an RA, from the active generation of the CA it speaks for.
 
     :raises InputError: it speaks for none, or for several.
