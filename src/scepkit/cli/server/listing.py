@@ -90,9 +90,22 @@ def audit_detail(row: AuditRow) -> str:
     """The detail of a row of the audit trail for people: what is in it, moments as times."""
     import json
 
-    told = json.loads(row.detail)
-    told |= {name: when(told[name]) for name in _MOMENTS & told.keys()}
+    told = _detail(row)
+    try:
+        told = told | {name: when(told[name]) for name in _MOMENTS & told.keys()}
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return row.detail  # somebody changed it: it is shown as it stands
     return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
+def _detail(row: AuditRow) -> Any:
+    """What is in the detail of a row; the text itself if somebody made it no JSON."""
+    import json
+
+    try:
+        return json.loads(row.detail)
+    except ValueError:
+        return row.detail
 
 
 # ------------------------------------------------------------------ rows as JSON
@@ -194,8 +207,6 @@ def crl_row_values(row: Crl, ca: str) -> dict[str, Any]:
 
 def audit_values(row: AuditRow) -> dict[str, Any]:
     """What ``--json`` says of a row of the audit trail."""
-    import json
-
     return {
         "seq": row.seq,
         "position": row.position,
@@ -204,6 +215,6 @@ def audit_values(row: AuditRow) -> dict[str, Any]:
         "actor": row.actor,
         "action": row.action,
         "object": row.object,
-        "detail": json.loads(row.detail),
+        "detail": _detail(row),
         "hash": None if row.hash is None else row.hash.hex(),
     }
