@@ -22,7 +22,6 @@ from scepkit.ca import (
     crl_entries,
     make_ca,
     make_intermediate,
-    make_next_ca,
     make_ra_certificate,
 )
 from scepkit.core.algorithms import Digest
@@ -254,25 +253,6 @@ def test_an_intermediate_stands_below_its_parent_and_within_its_dates() -> None:
     assert issuing.chain == (root.certificate,)
     assert issuing.certificate.not_valid_after_utc == root.certificate.not_valid_after_utc
     assert value_of(issuing.certificate, x509.BasicConstraints).path_length == 0
-
-
-def test_the_next_root_has_the_same_name_and_another_key() -> None:
-    current = ca()
-    later = NOW + 3000 * DAY
-    following = make_next_ca(current, pki.key("rsa2048-b"), now=later)
-    assert following.certificate.subject == current.certificate.subject
-    assert following.certificate.not_valid_before_utc == later
-    assert following.certificate.public_key() == pki.key("rsa2048-b").public_key()
-
-
-def test_the_next_intermediate_needs_the_parent() -> None:
-    root = ca()
-    current = make_intermediate(root, "CN=Issuing", pki.key("rsa2048-b"), now=NOW)
-    with pytest.raises(InputError, match="parent"):
-        make_next_ca(current, pki.key("rsa2048-c"), now=NOW)
-    following = make_next_ca(current, pki.key("rsa2048-c"), now=NOW, parent=root)
-    following.certificate.verify_directly_issued_by(root.certificate)
-    assert value_of(following.certificate, x509.BasicConstraints).path_length == 0
 
 
 @pytest.mark.parametrize(

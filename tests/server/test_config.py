@@ -63,11 +63,6 @@ def test_a_duration_survives_being_written(value: timedelta) -> None:
     assert config.parse_duration(config.format_duration(value)) == value
 
 
-@given(st.integers(0, 1 << 39))
-def test_a_size_survives_being_written(value: int) -> None:
-    assert config.parse_size(config.format_size(value)) == value
-
-
 @pytest.mark.parametrize(("text", "size"), [("64KiB", 65536), ("1 MiB", 1 << 20), ("7", 7)])
 def test_a_size_may_have_a_unit(text: str, size: int) -> None:
     assert config.parse_size(text) == size

@@ -179,17 +179,6 @@ def test_unknown_operation_is_not_found(store: Store) -> None:
     assert store.read(lambda tx: operations.by_alias(tx, "routers", "x", b"x")) is None
 
 
-def test_pending_operations_are_listed_oldest_first_in_pages(store: Store) -> None:
-    numbers = [pending(store, f"r{n}", now=NOW + n) for n in range(5)]
-    claimed(store, a_claim("approved"))
-    pending(store, "printer", profile="printers")
-    page = store.read(lambda tx: operations.pending(tx, profile="routers", limit=3))
-    assert [one.id for one in page] == numbers[:3]
-    page = store.read(lambda tx: operations.pending(tx, profile="routers", after=page[-1].id))
-    assert [one.id for one in page] == numbers[3:]
-    assert len(store.read(operations.pending)) == 6
-
-
 def test_queue_is_told_in_two_numbers(store: Store) -> None:
     assert store.read(operations.waiting) == Waiting(0, None)
     pending(store, "r1", now=NOW + 7)

@@ -130,7 +130,6 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "operation by number": lambda tx: operations.find(tx, 1),
     "operation by op_key": lambda tx: operations.by_key(tx, "routers", digest("x")),
     "operation by alias": lambda tx: operations.by_alias(tx, "routers", "tid", digest("x")),
-    "pending operations": operations.pending,
     "waiting operations": operations.waiting,
     "take over": lambda tx: operations.take_over(tx, 1, NOW, DAY),
     "abandoned operations": lambda tx: operations.abandoned(tx, NOW),

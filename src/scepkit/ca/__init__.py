@@ -13,7 +13,6 @@ from scepkit.ca.hierarchy import (
     chain_above,
     make_ca,
     make_intermediate,
-    make_next_ca,
     make_ra_certificate,
 )
 from scepkit.ca.keys import CertifiableKey, KeyRules
@@ -36,7 +35,6 @@ __all__ = [
     "entry_extensions",
     "make_ca",
     "make_intermediate",
-    "make_next_ca",
     "make_ra_certificate",
     "template_for",
 ]

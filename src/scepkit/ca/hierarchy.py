@@ -1,4 +1,4 @@
-"""The certificates that others depend on: root, intermediate, next CA, RA, and chains of them.
+"""The certificates that others depend on: root, intermediate, RA, and chains of them.
 
 The rule of this file: what a CA or an RA certificate contains is fixed here; the caller chooses
 names, keys and dates.
@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.ca.authority import (
     CaIssuer,
-    basic_constraints,
     certificate_builder,
     extension,
     signature_hash,
@@ -97,51 +96,6 @@ def make_intermediate(
     template = _ca_template(subject, key, lifetime, backdate, path_length, serves_scep)
     certificate = parent.issue(template, _serial(serial), now)
     return CaIssuer(certificate, key, parent.bundle, digest)
-
-
-def make_next_ca(
-    current: CaIssuer,
-    key: PrivateKey,
-    *,
-    now: datetime,
-    lifetime: timedelta = 3650 * _DAY,
-    parent: CaIssuer | None = None,
-    serial: int | None = None,
-    digest: Digest | None = None,
-) -> CaIssuer:
-    """Make the CA that follows another one: the same subject and constraints, a new key.
-
-    :param now: when its validity begins, usually well before the current CA's ends.
-    :param parent: the CA above; needed when the current CA is not a root.
-    :raises InputError: the current CA is not a root and there is no parent.
-    """
-    constraints = basic_constraints(current.certificate)
-    path_length = constraints.path_length if constraints else None
-    subject = current.certificate.subject
-    if parent is not None:
-        return make_intermediate(
-            parent,
-            subject,
-            key,
-            now=now,
-            lifetime=lifetime,
-            backdate=timedelta(),
-            path_length=path_length,
-            serial=serial,
-            digest=digest,
-        )
-    if current.certificate.issuer != subject:
-        raise InputError("the current CA is not a root; give the CA above it as parent")
-    return make_ca(
-        subject,
-        key,
-        now=now,
-        lifetime=lifetime,
-        backdate=timedelta(),
-        path_length=path_length,
-        serial=serial,
-        digest=digest,
-    )
 
 
 def make_ra_certificate(

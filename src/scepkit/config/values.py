@@ -78,14 +78,6 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _SIZES[match[2] or "B"]
 
 
-def format_size(value: int) -> str:
-    """The shortest text that `parse_size` reads as `value`."""
-    for unit in ("GiB", "MiB", "KiB"):
-        if value and value % _SIZES[unit] == 0:
-            return f"{value // _SIZES[unit]}{unit}"
-    return str(value)
-
-
 @dataclass(frozen=True, slots=True)
 class Rate:
     """So many in a time.

@@ -51,7 +51,6 @@ __all__ = [
     "list_requests",
     "make_crl",
     "mint_challenges",
-    "pending_requests",
     "reject_request",
     "revoke_certificate",
     "revoke_challenge",
@@ -209,13 +208,6 @@ def list_requests(
             tx, state=state, profile=profile, text=text, before=before, after=after, limit=limit
         )
     )
-
-
-def pending_requests(
-    store: Store, *, profile: str | None = None, after: int = 0, limit: int = 100
-) -> list[Operation]:
-    """What waits for a person, oldest first; the next page is after the last one's `id`."""
-    return store.read(lambda tx: operations.pending(tx, profile=profile, after=after, limit=limit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,19 +62,6 @@ def by_alias(tx: Tx, profile: str, transaction_id: str, signer_spki: bytes) -> O
     )
 
 
-def pending(
-    tx: Tx, *, profile: str | None = None, after: int = 0, limit: int = 100
-) -> list[Operation]:
-    """What waits for a decision, oldest first; the next page is after the last one's `id`."""
-    same_profile = "" if profile is None else "AND profile = :profile"
-    rows = tx.all(
-        f"{_SELECT} WHERE state = 'pending' AND id > :after {same_profile}"
-        " ORDER BY id LIMIT :limit",
-        {"after": after, "profile": profile, "limit": limit},
-    )
-    return [Operation(*row) for row in rows]
-
-
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """How many operations wait for a decision, and since when the oldest one does."""

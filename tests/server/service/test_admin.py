@@ -131,7 +131,7 @@ def test_an_operator_sees_what_is_asked_and_what_the_profile_says(
     device = world.device()
     csr = device.csr("a challenge", san=["dns:router1.example"])
     assert is_pending(world.ask(device.enrol(csr=csr)))
-    (waiting,) = admin.pending_requests(lite)
+    (waiting,) = admin.list_requests(lite, state="pending")
     assert (waiting.subject, waiting.sans) == ("CN=router1,O=Acme", "dns:router1.example")
     view = admin.show_request(lite, settings(tmp_path), waiting.id)
     assert view.csr is not None

@@ -222,7 +222,7 @@ def test_p7_every_decision_has_a_row_and_no_row_has_a_secret(
     mine = [action for action, detail in audited(store) if "transactionID" in detail]
     expected = ["request.accept", *(action for _, action in done)]
     assert mine == expected
-    waiting = admin.pending_requests(store)[0]
+    waiting = admin.list_requests(store, state="pending")[0]
     admin.approve_request(store, waiting.id, actor="alice", now=NOW)
     jobs.sweep(world.service, NOW)
     ((row,),) = [rows(store, "SELECT serial FROM certificate ORDER BY id DESC LIMIT 1")]
