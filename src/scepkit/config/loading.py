@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from scepkit.config.environment import FromEnvironment, merged
-from scepkit.config.schema import REQUIRED, FieldType, Setting, fields_of
+from scepkit.config.schema import REQUIRED, FieldType, Setting, fields_of, taken_apart
 from scepkit.config.values import Secret, format_duration, parse_duration, shown
 from scepkit.errors import ConfigError, ConfigErrors, InputError
 
@@ -410,8 +410,6 @@ def is_integer(value: object) -> bool:
 
 
 def _is_table(hint: Any) -> bool:
-    from scepkit.config.schema import taken_apart
-
     return taken_apart(hint).kind == "table"
 
 

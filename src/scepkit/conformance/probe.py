@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
+from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -124,8 +125,6 @@ class Probe:
     def operation(self, name: str) -> Exchange:
         """GetCACaps, GetCACert or GetNextCACert, for the profile of this run."""
         profile = self.session.profile
-        from urllib.parse import quote
-
         message = "" if profile is None else f"&message={quote(profile, safe='')}"
         return self.get(f"operation={name}{message}", what=name)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from scepkit.conformance.exchanges import Exchange, now
 from scepkit.conformance.probe import Probe
 from scepkit.conformance.registry import Check, Class, Need
+from scepkit.conformance.requesters import shown_certificate
 from scepkit.conformance.session import Session
 from scepkit.conformance.verdicts import Ended, Kind, Stopped, Verdict, inconclusive, skipped
 from scepkit.core.http import ca_cert_request
@@ -119,8 +120,6 @@ def run(
             down = check.id if result.fatal else ""
         results.append(result)
         done(result)
-    from scepkit.conformance.requesters import shown_certificate
-
     return Report(
         url=str(session.endpoint),
         profile=session.profile,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from scepkit.ca import CaIssuer, make_ca
@@ -126,8 +127,6 @@ def key_for(settings: Settings, heir: Heir, key_type: str | None) -> PrivateKey:
 
 
 def _type_of(owner: PrivateKey | x509.Certificate) -> str:
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
     match owner.public_key():
         case rsa.RSAPublicKey() as public:
             return f"rsa:{public.key_size}"
@@ -232,10 +231,18 @@ def _ra_key(settings: Settings, name: str) -> tuple[Path, PrivateKey]:
 
 
 def next_agent(
-    settings: Settings, store: Store, ra: str, *, same_key: bool, actor: str, now: datetime
+    settings: Settings,
+    store: Store,
+    ra: str,
+    *,
+    same_key: bool,
+    use: Literal["both", "sign"] = "both",
+    actor: str,
+    now: datetime,
 ) -> NewPair:
     """A new key and certificate for an RA, from the active generation of the CA it speaks for.
 
+    :param use: "both" to decrypt requests and to sign replies, or "sign".
     :raises InputError: it speaks for none, or for several.
     """
     names = sorted(
@@ -248,7 +255,9 @@ def next_agent(
         raise InputError(f"there is no CA {names[0]!r} in the database", hint=_START)
     issuer = _issuer(settings, active)
     key = _ra_key(settings, ra) if same_key else None
-    return new_agent(settings, store, ra, issuer, active.id, key=key, actor=actor, now=now)
+    return new_agent(
+        settings, store, ra, issuer, active.id, key=key, use=use, actor=actor, now=now
+    )
 
 
 def existing(certificates: Sequence[x509.Certificate], key: PrivateKey, heir: Heir) -> CaIssuer:

@@ -7,6 +7,7 @@ nor messages.  What needs a key (another CA's certificate) is made in `bodies`.
 from __future__ import annotations
 
 import secrets
+from base64 import encodebytes
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -46,8 +47,6 @@ def _unknown_words(answer: Answer) -> Answer:
 
 
 def _pem(answer: Answer) -> Answer:
-    from base64 import encodebytes
-
     label = b"CERTIFICATE" if answer.content_type == CA_CERT_TYPE else b"PKCS7"
     body = b"-----BEGIN %s-----\n%s-----END %s-----\n"
     return replace(answer, body=body % (label, encodebytes(answer.body), label))

@@ -18,6 +18,7 @@ from scepkit.conformance.exchanges import Exchange
 from scepkit.conformance.judging import client_error, must_refuse, no_server_error
 from scepkit.conformance.messages import Draft, new_nonce, new_transaction_id
 from scepkit.conformance.probe import Probe
+from scepkit.conformance.reading import read_reply
 from scepkit.conformance.registry import Class, Need, check
 from scepkit.conformance.requesters import Requester
 from scepkit.conformance.sockets import Piece
@@ -88,8 +89,6 @@ def _p12() -> bytes:
 def _as_refusal(exchange: Exchange) -> Verdict:
     """4xx, or a CertRep with FAILURE."""
     if exchange.status == 200:
-        from scepkit.conformance.reading import read_reply
-
         reply = read_reply(exchange.body)
         if reply is not None and reply.status == "2":
             return passed("FAILURE")
