@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -52,6 +53,7 @@ def new_agent(
     ca_id: int,
     *,
     key: tuple[Path, PrivateKey] | None = None,
+    use: Literal["both", "sign"] = "both",
     actor: str,
     now: datetime,
 ) -> NewPair:
@@ -61,6 +63,7 @@ def new_agent(
 
     :param ra: its name in the configuration.
     :param key: the file of a key that stays, and the key.
+    :param use: "both" to decrypt requests and to sign replies, or "sign".
     :raises InputError: there is no such RA.
     :raises KeyLoadError: a file cannot be written.
     """
@@ -77,6 +80,7 @@ def new_agent(
         ra_subject(issuer.certificate),
         key[1].public_key(),
         now=now,
+        use=use,
         lifetime=issuer.certificate.not_valid_after_utc - now,
     )
     path = directory / f"{stem}.pem"

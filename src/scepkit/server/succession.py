@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -255,9 +256,7 @@ def next_agent(
         raise InputError(f"there is no CA {names[0]!r} in the database", hint=_START)
     issuer = _issuer(settings, active)
     key = _ra_key(settings, ra) if same_key else None
-    return new_agent(
-        settings, store, ra, issuer, active.id, key=key, use=use, actor=actor, now=now
-    )
+    return new_agent(settings, store, ra, issuer, active.id, key=key, use=use, actor=actor, now=now)
 
 
 def existing(certificates: Sequence[x509.Certificate], key: PrivateKey, heir: Heir) -> CaIssuer:

@@ -18,10 +18,16 @@ ra = group(
 
 @command("new", within=ra, example="scepkit ra new main")
 @click.argument("name", metavar="[RA]", required=False)
-@option("--same-key", is_flag=True, section="Key",
-        help="Keep the key, and make a new certificate only.")  # fmt: skip
+@option(
+    "--same-key", is_flag=True, section="Key", help="Keep the key, and make a new certificate only."
+)
+@option("--sign", is_flag=True, section="Key",
+        help="Make a key that signs replies and nothing else: two keys, of which one decrypts, "
+             "are a split RA.")  # fmt: skip
 @office_options
-def new(out: Output, /, name: str | None, config: str, actor: str | None, same_key: bool) -> None:
+def new(
+    out: Output, /, name: str | None, config: str, actor: str | None, same_key: bool, sign: bool
+) -> None:
     """Make a new key and certificate for an RA, before the old one ends or when it is lost.
 
     RA is its name in the configuration; it can be left out when there is one only. The files are
@@ -33,6 +39,8 @@ def new(out: Output, /, name: str | None, config: str, actor: str | None, same_k
     from scepkit.cli.server.rollover import agent_values, ra_lines
     from scepkit.server import succession
 
+    if same_key and sign:
+        raise click.UsageError("--same-key is for the key that decrypts, --sign for another one")
     with open_office(out, config, actor, keys=True) as office:
         chosen = ra_name(office.settings, name)
         agent = succession.next_agent(
@@ -40,13 +48,17 @@ def new(out: Output, /, name: str | None, config: str, actor: str | None, same_k
             office.store,
             chosen,
             same_key=same_key,
+            use="sign" if sign else "both",
             actor=office.actor,
             now=office.now,
         )
     out.result(
         {"ra": agent_values({chosen: agent})},
         lambda: (
-            f"Add to the configuration, first of all [[ra.{chosen}.decrypt]]:\n\n"
+            f"Add to the configuration, in place of another such table:\n\n"
+            f"{ra_lines(chosen, agent, '[ra.{}.sign]')}"
+            if sign
+            else f"Add to the configuration, first of all [[ra.{chosen}.decrypt]]:\n\n"
             f"{ra_lines(chosen, agent)}"
         ),
     )

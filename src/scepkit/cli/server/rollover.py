@@ -239,12 +239,12 @@ def _show(
     out.result({"generations": values, **(extra or {})}, shown)
 
 
-def ra_lines(ra: str, agent: NewPair) -> str:
+def ra_lines(ra: str, agent: NewPair, table: str = "[[ra.{}.decrypt]]") -> str:
     """What the configuration has to say of an RA's new key or certificate."""
     import json
 
     return (
-        f"[[ra.{ra}.decrypt]]\nkey = {json.dumps(agent.key)}\n"
+        f"{table.format(ra)}\nkey = {json.dumps(agent.key)}\n"
         f"certificate = {json.dumps(agent.certificate)}\n"
     )
 
