@@ -1,13 +1,16 @@
-"""What import-linter cannot see: submodules of packages that are not ours.
+"""What import-linter cannot see: submodules of foreign packages, and packages it is not told of.
 
 The layers themselves and everything else is in pyproject.toml, and `scripts/check` looks at it.
+Here are also the maps of packages, which are to name every module.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -58,8 +61,17 @@ def test_each_foreign_package_has_one_home(path: Path) -> None:
         "httptools": modules("server", "listening.py"),
         "prometheus_client": modules("server", "metrics.py"),
         "uvicorn": modules("server", "listening.py"),
-        "pytest": [*modules("testing"), *modules("testing.py")],
+        "pytest": modules("testing"),
     }
     for name in imported(path):
         root = name.partition(".")[0]
         assert root in ALLOWED or path in homes.get(root, []), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("package", ["core", "server"])
+def test_the_map_of_a_large_package_has_all_its_modules(package: str) -> None:
+    map_ = import_module(f"scepkit.{package}").__doc__
+    assert map_ is not None
+    own = {path.relative_to(PACKAGE / package).parts[0] for path in modules(package)}
+    names = {name.removesuffix(".py") for name in own} - {"__init__"}
+    assert names <= set(re.findall(r"\w+", map_))
