@@ -350,9 +350,14 @@ def _offer_faults(
     recipient = view_of(found.recipient)
     if not any(one.key.certificate == recipient for one in openers):
         if openers:
+            remedy = (
+                "the certificate that signs must not allow encryption (`scepkit ra new --sign`)"
+                if recipient == signer.certificate
+                else "let GetCACert send the RA's (get_ca_cert = 'ra')"
+            )
             yield (
                 f"clients would encrypt to {title(found.recipient)!r}, but that is not a "
-                "certificate whose key decrypts: let GetCACert send the RA's (get_ca_cert = 'ra')"
+                f"certificate whose key decrypts: {remedy}"
             )
         elif not by_password:
             yield (
