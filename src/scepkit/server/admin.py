@@ -18,7 +18,7 @@ from scepkit.core.certificates import load_certificate
 from scepkit.core.csr import ParsedCsr, read_csr
 from scepkit.errors import FailInfo, InputError, ProtocolError
 from scepkit.keys import read_certificates_file
-from scepkit.server import crl_job
+from scepkit.server import crl_job, registry
 from scepkit.server.auth_challenge import Minted, new_challenge
 from scepkit.server.checkpoints import checkpoint
 from scepkit.server.deployment import Deployment
@@ -46,7 +46,6 @@ __all__ = [
     "activate_ca",
     "approve_request",
     "cancel_rollover",
-    "find_certificate",
     "list_challenges",
     "list_requests",
     "make_crl",
@@ -338,8 +337,7 @@ def revoke_certificate(
 ) -> Certificate:
     """Revoke a certificate; a running server then makes a CRL.
 
-    :param ca: its CA's name; None when the serial number is enough.
-    :param serial: in hex.
+    :param ca, serial: as `registry.find_certificate` takes them.
     :param reason: of RFC 5280, such as ``keyCompromise``.
     :raises InputError: there is no such certificate, it was revoked before, there are two of that
         number, or no such reason.
@@ -347,7 +345,7 @@ def revoke_certificate(
     code = REASONS.get(reason)
     if code is None:
         raise InputError(f"there is no reason {reason!r}; expected one of {', '.join(REASONS)}")
-    row = find_certificate(store, ca, serial)
+    row = registry.find_certificate(store, ca, serial)
     why = {"reason": reason}
     at = milliseconds(now)
     revoked = store.write(
@@ -358,32 +356,6 @@ def revoke_certificate(
     if revoked is None:
         raise InputError(f"the certificate {row.serial} was revoked before")
     return revoked
-
-
-def find_certificate(store: Store, ca: str | None, serial: str) -> Certificate:
-    """The certificate with a serial number (hex, colons and case do not matter).
-
-    :raises InputError: there is none, or there are two.
-    """
-    try:
-        wanted = f"{int(serial.replace(':', '').replace(' ', ''), 16):x}"
-    except ValueError:
-        raise InputError(f"{serial[:80]!r} is not a serial number in hex") from None
-
-    def find(tx: Tx) -> list[Certificate]:
-        generations = cas.listing(tx, ca)
-        found = (certificates.by_serial(tx, one.id, wanted) for one in generations)
-        return [row for row in found if row is not None]
-
-    found = store.read(find)
-    if not found:
-        raise InputError(
-            f"there is no certificate with the serial number {wanted}",
-            hint="scepkit certs list --search TEXT finds certificates by name",
-        )
-    if len(found) > 1:
-        raise InputError(f"{len(found)} CAs have a certificate {wanted}; name the CA")
-    return found[0]
 
 
 def make_crl(

@@ -165,24 +165,29 @@ def expiring_certificates(
 
 
 def find_certificate(store: Store, ca: str | None, serial: str) -> Certificate:
-    """The certificate with a serial number (lower-case hex).
+    """The certificate with a serial number.
 
     :param ca: a CA's name or a generation's label; None: any.
-    :raises InputError: there is none, or there are several.
+    :param serial: in hex; colons, spaces and case do not matter.
+    :raises InputError: there is none, or there are several, or no such CA.
     """
+    try:
+        wanted = f"{int(serial.replace(':', '').replace(' ', ''), 16):x}"
+    except ValueError:
+        raise InputError(f"{serial[:80]!r} is not a serial number in hex") from None
     labels = ca_labels(store)
     chosen = labels if ca is None else with_name(labels, ca)
     found = store.read(
-        lambda tx: [row for one in chosen if (row := certificates.by_serial(tx, one, serial))]
+        lambda tx: [row for one in chosen if (row := certificates.by_serial(tx, one, wanted))]
     )
     if not found:
         raise InputError(
-            f"no certificate has the serial number {serial}",
+            f"no certificate has the serial number {wanted}",
             hint="scepkit certs list --search TEXT finds certificates by name",
         )
     if len(found) > 1:
         owners = ", ".join(sorted(labels[row.ca_id] for row in found))
-        raise InputError(f"several CAs have given out the serial number {serial}: {owners}")
+        raise InputError(f"several CAs have given out the serial number {wanted}: {owners}")
     return found[0]
 
 

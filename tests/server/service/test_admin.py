@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scepkit.ca import make_ca
 from scepkit.core.certificates import load_certificate
 from scepkit.errors import InputError
-from scepkit.server import admin
+from scepkit.server import admin, registry
 from scepkit.server.gate import Authorisers
 from scepkit.server.naming import Binding
 from scepkit.server.pepper import Pepper
@@ -157,7 +157,7 @@ def test_a_certificate_is_found_and_revoked_by_any_spelling_of_its_number(
     certificate = certificate_of(world.ask(world.device().enrol(world.mint())))
     spelt = f"{certificate.serial_number:X}"
     colons = ":".join(spelt[at : at + 2] for at in range(0, len(spelt), 2))
-    assert admin.find_certificate(store, None, colons).serial == spelt.lower()
+    assert registry.find_certificate(store, None, colons).serial == spelt.lower()
     revoked = admin.revoke_certificate(
         store, "main", "00" + spelt, reason="superseded", actor="alice", now=NOW
     )
@@ -170,7 +170,7 @@ def test_a_certificate_is_found_and_revoked_by_any_spelling_of_its_number(
 @pytest.mark.parametrize(
     ("serial", "reason", "match"),
     [
-        ("abc", "unspecified", "there is no certificate with the serial number abc"),
+        ("abc", "unspecified", "no certificate has the serial number abc"),
         ("xyz", "unspecified", "is not a serial number in hex"),
         ("1", "because", "there is no reason 'because'"),
         ("1", "removeFromCRL", "there is no reason"),

@@ -231,7 +231,7 @@ def revoke(
             numbers,
             lambda number: admin.revoke_certificate(
                 office.store,
-                None if ca is None else ca.partition("~")[0],
+                ca,
                 number,
                 reason=reason,
                 actor=office.actor,
