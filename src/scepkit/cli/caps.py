@@ -23,8 +23,7 @@ scepkit caps http://ndes.example.com/certsrv/mscep/mscep.dll --json
 
 _NOTHING = {
     "none": "the server announced nothing",
-    "http-error": "the server answered with an HTTP error, which announces nothing; `scepkit ca` "
-    "shows whether the URL is right",
+    "http-error": "the server answered with an HTTP error, which announces nothing",
     "closed": "the server closed the connection, which announces nothing",
 }
 
@@ -39,11 +38,15 @@ def caps(out: Output, /, url: str, profile: str | None, **options: Any) -> None:
     Asks the SCEP server at URL for its capabilities (GetCACaps) and shows the words it announces,
     words scepkit does not know, and which algorithms and which HTTP method scepkit would use with
     it. Nobody signs this answer, so it needs no trust and earns none. A web page in its place is a
-    failure: most often the URL is wrong.
+    failure: most often the URL is wrong. A server that announces nothing is asked for its
+    certificate (GetCACert) too: where it has none, it is no SCEP server.
     """
     only_one_from_stdin(options)
     with open_client(out, url, options, trust=trust_nobody) as client:
         found = client.get_capabilities(profile)
+        if found.source in _NOTHING:
+            # Any web server answers so: who has no certificate either is no SCEP server.
+            client.fetch_ca_offer(profile)
         values = _values(found, client.url, force_get=options["force_get"])
     if found.source == "html":
         raise _web_page(found.title)

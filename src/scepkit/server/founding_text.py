@@ -48,7 +48,9 @@ preset = {preset}            # generic, apple, windows, cisco or strict
 # `scepkit requests approve`. An empty table lets a person decide about everything.
 [profile.default.auth]
 challenge = {{ ttl = "1h", uses = 1 }}      # from `scepkit challenge new`
-renewal = {{}}                             # whoever has a certificate gets its successor
+# Whoever has a certificate gets its successor in the last half of its life; with
+# {{ window = "300d" }} in its last 300 days.
+renewal = {{}}
 # manual = true
 # webhook = {{ url = "https://mdm.example/scep", secret_file = "keys/webhook.key" }}
 # program = {{ argv = ["/usr/local/bin/check-csr"] }}
