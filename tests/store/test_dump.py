@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 import stat
 import threading
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from scepkit.errors import InputError, StoreError
-from scepkit.store import Store, audit, cas, certificates, jobs, migrations, open_store
+from scepkit.store import Store, audit, cas, certificates, crls, jobs, migrations, open_store
 from scepkit.store.rows import Crl
 from scepkit.store.sqlite import SqliteDriver
 from tests.store.enrolling import (
@@ -291,3 +292,16 @@ def test_interrupted_restore_leaves_the_database_empty(
         with pytest.raises(StoreError, match="refuses"):
             restored.restore(tmp_path / "backup")
         assert all(rows == [] for rows in contents(restored).values())
+
+
+def test_long_crls_are_copied_with_little_memory(store: Store, tmp_path: Path) -> None:
+    ca = a_ca(store)
+    crl = Crl(ca.id, 1, NOW, NOW + DAY, 0, bytes(100 * crls.PIECE))
+    store.write(lambda tx: put_whole(tx, crl))
+    tracemalloc.start()
+    try:
+        store.backup(tmp_path / "backup.db")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 50 * crls.PIECE

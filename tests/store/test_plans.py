@@ -72,7 +72,9 @@ class Explaining:
         for one in parameters:
             self._plan(sql, one)
 
-    def stream(self, sql: str, parameters: Parameters = NOTHING) -> Iterator[Row]:
+    def stream(
+        self, sql: str, parameters: Parameters = NOTHING, *, at_once: int = 1
+    ) -> Iterator[Row]:
         self._plan(sql, parameters)
         return iter(())
 

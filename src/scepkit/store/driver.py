@@ -84,8 +84,13 @@ class Tx(Protocol):
         """Run a statement once for each set of parameters."""
         ...
 
-    def stream(self, sql: str, parameters: Parameters = ...) -> Iterator[Row]:
-        """Run a query whose result may not fit in memory; only in `Driver.snapshot`."""
+    def stream(
+        self, sql: str, parameters: Parameters = ..., *, at_once: int = ...
+    ) -> Iterator[Row]:
+        """Run a query whose result may not fit in memory; only in `Driver.snapshot`.
+
+        :param at_once: how many rows may be in memory; fewer than usual where they are long.
+        """
         ...
 
 

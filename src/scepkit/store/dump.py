@@ -21,6 +21,9 @@ from scepkit.store.sqlite import SqliteDriver, as_one_file, copied
 
 #: Rows that are copied at once.
 _BATCH = 500
+#: ... and of a table whose rows are as long as a thousand others.
+_LONG_BATCH = 16
+_LONG = "crl_piece"
 #: How an SQLite database begins; one in which nothing is yet is empty.
 _MAGIC = b"SQLite format 3\0"
 _OTHER = "name a file that scepkit backup wrote"
@@ -147,16 +150,17 @@ def _copy(reading: Tx, writing: Tx, tables: dict[str, list[str]]) -> dict[str, i
         names = ", ".join(columns)
         places = ", ".join(f":{column}" for column in columns)
         insert = f"INSERT INTO {table} ({names}) VALUES ({places})"
-        rows = reading.stream(f"SELECT {names} FROM {table}")
+        at_once = _LONG_BATCH if table == _LONG else _BATCH
+        rows = reading.stream(f"SELECT {names} FROM {table}", at_once=at_once)
         counts[table] = 0
-        for batch in _batches(dict(zip(columns, row, strict=True)) for row in rows):
+        for batch in _batches((dict(zip(columns, row, strict=True)) for row in rows), at_once):
             writing.run_many(insert, batch)
             counts[table] += len(batch)
     return counts
 
 
-def _batches(rows: Iterator[Parameters]) -> Iterator[list[Parameters]]:
-    while batch := list(islice(rows, _BATCH)):
+def _batches(rows: Iterator[Parameters], at_once: int) -> Iterator[list[Parameters]]:
+    while batch := list(islice(rows, at_once)):
         yield batch
 
 

@@ -124,9 +124,11 @@ class PostgresTx:
         for one in parameters:
             self._session.send(sql, one)
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
+    def stream(
+        self, sql: str, parameters: Parameters = _NOTHING, *, at_once: int = STREAM_ROWS
+    ) -> Iterator[Row]:
         with self._session.connection.cursor("stream") as cursor:
-            cursor.itersize = STREAM_ROWS
+            cursor.itersize = at_once
             cursor.execute(_translated(sql), parameters)
             yield from cursor
 

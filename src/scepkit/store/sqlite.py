@@ -106,7 +106,9 @@ class SqliteTx:
     def run_many(self, sql: str, parameters: Iterable[Parameters]) -> None:
         self._cursor.executemany(sql, parameters)
 
-    def stream(self, sql: str, parameters: Parameters = _NOTHING) -> Iterator[Row]:
+    def stream(
+        self, sql: str, parameters: Parameters = _NOTHING, *, at_once: int = 1
+    ) -> Iterator[Row]:
         cursor = self.connection.execute(sql, parameters)
         try:
             yield from cursor
