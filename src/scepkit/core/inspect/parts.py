@@ -123,7 +123,7 @@ def _strict_info(
         key=known.key,
         ca=isinstance(constraints, x509.BasicConstraints) and constraints.ca,
         key_usage=_usages(usage) if isinstance(usage, x509.KeyUsage) else (),
-        extended_key_usage=tuple(oid_text(one) for one in purposes)
+        extended_key_usage=tuple(oid_name(one) for one in purposes)
         if isinstance(purposes, x509.ExtendedKeyUsage)
         else (),
         alternative_names=alternative_names(certificate.extensions),
@@ -185,7 +185,7 @@ def _usages(usage: x509.KeyUsage) -> tuple[str, ...]:
     return tuple(name for bit, name in _USAGE_BITS.items() if getattr(usage, bit))
 
 
-def oid_text(oid: x509.ObjectIdentifier) -> str:
+def oid_name(oid: x509.ObjectIdentifier) -> str:
     """The name of an extension or a key purpose, or the OID."""
     known = _EXTENSIONS.get(oid.dotted_string, oid._name)
     return oid.dotted_string if known == "Unknown OID" else known
@@ -274,7 +274,7 @@ def csr_info(der: bytes, odd: list[Oddity]) -> CsrInfo | None:
         key=key_text(csr.spki_der, "the PKCS#10 request", odd),
         challenge_password=_challenge_state(csr, odd),
         alternative_names=alternative_names(extensions),
-        extensions=tuple(oid_text(extension.oid) for extension in extensions),
+        extensions=tuple(oid_name(extension.oid) for extension in extensions),
         signature=_csr_signature(csr, odd),
         spki=csr.spki_der,
     )
