@@ -137,12 +137,13 @@ def parse_usage(text: str) -> str:
     """
     snake = "".join(f"_{char.lower()}" if char.isupper() else char for char in text)
     if snake not in END_ENTITY_USAGES:
-        known = ", ".join(sorted(_camel(usage) for usage in END_ENTITY_USAGES))
+        known = ", ".join(sorted(format_usage(usage) for usage in END_ENTITY_USAGES))
         raise InputError(f"expected a key usage of {known}, found {shown(text)}")
     return snake
 
 
-def _camel(snake: str) -> str:
+def format_usage(snake: str) -> str:
+    """The name of a key usage in Python, as RFC 5280 writes it: ``digitalSignature``."""
     first, *others = snake.split("_")
     return first + "".join(word.capitalize() for word in others)
 

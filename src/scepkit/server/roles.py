@@ -27,6 +27,7 @@ from scepkit.core.envelope import DecryptionKey
 from scepkit.core.trust import CaOffer
 from scepkit.errors import InputError, KeyUnavailable, TrustError
 from scepkit.server import tokens
+from scepkit.server.parsing import format_usage
 
 #: What GetCACert sends: the CA's certificate; the RA's and the CA's; these and all above.
 Offer = Literal["ca", "ra", "chain"]
@@ -265,18 +266,13 @@ def _ra_faults(authority: Authority, ra: RaKeys, now: datetime) -> list[str]:
             faults.append(f"{name} was not issued by the CA {authority.name}")
         usage = Facts(pair.certificate).key_usage
         if usage is not None and not getattr(usage, bit):
-            faults.append(f"{name} lacks the key usage {_camel(bit)}")
+            faults.append(f"{name} lacks the key usage {format_usage(bit)}")
     # An old decryption key may stay after its certificate: requests made with it are under way.
     for pair in {id(pair): pair for pair, *_ in pairs if pair not in ra.decrypt[1:]}.values():
         last = pair.certificate.not_valid_after_utc
         if not pair.certificate.not_valid_before_utc <= now <= last:
             faults.append(f"the RA certificate {title(pair.certificate)!r} is not valid today")
     return faults
-
-
-def _camel(bit: str) -> str:
-    first, *rest = bit.split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def _issued_by(certificate: x509.Certificate, generation: Generation) -> bool:
@@ -295,7 +291,7 @@ def _openers(
     for seen, pair in seen_pairs:
         # Who encrypted to an old certificate knows that one, and perhaps no newer one to check the
         # answer with.
-        by_itself = one_for_both and _may_sign(pair.certificate)
+        by_itself = one_for_both and may_sign(pair.certificate)
         answers = cms.Signer(seen, pair.key) if by_itself else signer
         yield Opener(DecryptionKey(seen, tokens.guarded(pair.key)), answers)
     if ra.decrypt:
@@ -311,7 +307,8 @@ def _openers(
             )
 
 
-def _may_sign(certificate: x509.Certificate) -> bool:
+def may_sign(certificate: x509.Certificate) -> bool:
+    """Whether the key usage of a CA or an RA lets it sign replies."""
     usage = Facts(certificate).key_usage
     return usage is None or usage.digital_signature
 

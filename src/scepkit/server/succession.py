@@ -19,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from scepkit.ca import CaIssuer, make_ca
 from scepkit.ca.authority import basic_constraints
 from scepkit.core.certificates import PrivateKey, load_certificate
-from scepkit.core.chains import Facts
 from scepkit.core.csr_builder import build_csr
 from scepkit.errors import ConfigErrors, InputError
 from scepkit.keys import (
@@ -33,6 +32,7 @@ from scepkit.server.agents import NewPair, new_agent, relative
 from scepkit.server.assembly import assembled
 from scepkit.server.founding import ca_request_extensions, imported_ca
 from scepkit.server.keyring import read_key
+from scepkit.server.roles import may_sign
 from scepkit.server.rollover import none_staged
 from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
@@ -156,7 +156,7 @@ def successor(heir: Heir, key: PrivateKey, *, validity: timedelta, now: datetime
         lifetime=validity,
         backdate=timedelta(),
         path_length=constraints.path_length if constraints else None,
-        serves_scep=_serves(present),
+        serves_scep=may_sign(present),
     )
 
 
@@ -173,16 +173,10 @@ def _issuer(settings: Settings, row: Ca) -> CaIssuer:
     return CaIssuer(load_certificate(row.certificate), key, tuple(chain))
 
 
-def _serves(certificate: x509.Certificate) -> bool:
-    """Whether the CA's key also reads requests or answers them."""
-    usage = Facts(certificate).key_usage
-    return usage is None or usage.digital_signature
-
-
 def request_for(heir: Heir, key: PrivateKey) -> x509.CertificateSigningRequest:
     """What the CA above is asked to certify."""
     present = load_certificate(heir.active.certificate)
-    usage, constraints = ca_request_extensions(key, serves=_serves(present))
+    usage, constraints = ca_request_extensions(key, serves=may_sign(present))
     return build_csr(key, present.subject, key_usage=usage, extensions=[constraints])
 
 
