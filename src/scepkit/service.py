@@ -15,7 +15,6 @@ from cryptography import x509
 from scepkit import logs
 from scepkit.core import flows
 from scepkit.core.certificates import PrivateKey, public_key_der, view_of
-from scepkit.core.chains import title
 from scepkit.core.crl import crl_notes
 from scepkit.core.csr import ParsedCsr, read_csr
 from scepkit.core.csr_builder import renewal_csr
@@ -28,6 +27,7 @@ from scepkit.core.enrolment import (
 )
 from scepkit.core.flows import Flow, KnownCa, Preferences, Started, Step, VerifyCa, Wait
 from scepkit.core.http import parse_endpoint, shown_url
+from scepkit.core.shown import title
 from scepkit.core.trust import CaVerifier, pinned_by
 from scepkit.errors import InputError, TransportError
 from scepkit.values import frozen

@@ -13,7 +13,8 @@ from typing import TextIO
 from cryptography import x509
 
 from scepkit.core.algorithms import Digest
-from scepkit.core.chains import Facts, shown_name, title
+from scepkit.core.chains import Facts
+from scepkit.core.shown import shown_name, title
 from scepkit.core.trust import CaOffer, CaVerifier, Wrapper, fingerprint
 from scepkit.errors import TrustError
 

@@ -8,14 +8,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
-from scepkit.core.chains import (
-    Facts,
-    anchor_link,
-    grow,
-    issue_fault,
-    one_line,
-    verify_signature,
-)
+from scepkit.core.chains import Facts, anchor_link, grow, issue_fault, verify_signature
 from tests import odd_certificates as odd
 from tests import pki
 
@@ -32,12 +25,6 @@ def test_an_issuer_with_the_right_key_and_another_name_is_not_the_issuer(
     renamed = pki.root("rsa2048-b", "Other name")
     assert not issue_fault(Facts(device.certificate), Facts(ISSUING.certificate))
     assert issue_fault(Facts(device.certificate), Facts(renamed.certificate))
-
-
-def test_what_an_exception_says_becomes_one_printable_line() -> None:
-    assert one_line(ValueError("first\nsecond")) == "first"
-    assert one_line(ValueError("\x1b[2J")) == "?[2J"
-    assert one_line(ValueError()) == "ValueError"
 
 
 def test_without_a_date_ways_out_of_date_are_as_good_as_others() -> None:

@@ -193,7 +193,7 @@ def _other_ca(out: Output, chain_path: str | None, options: Options) -> str | No
     chain = _chain_in(chain_path)
     if not chain or not (options["ca_fingerprint"] or options["ca_cert"]):
         return None
-    from scepkit.core.chains import title
+    from scepkit.core.shown import title
     from scepkit.core.trust import CaOffer
 
     pin = "--ca-fingerprint" if options["ca_fingerprint"] else "--ca-cert"

@@ -10,6 +10,7 @@ No I/O, no clock, no log: time is an argument, and conversations are generators.
     cms, envelope, signed                    SignedData, EnvelopedData, X.509's SIGNED
     key_transport, password, cbc, algorithms the content key, the content, the algorithms
     asn1, ber, strings, pem                  encodings
-    names, dntext, sentnames, wording        names as text, as devices send them; words for people
+    names, dntext, sentnames                 names as text, and as devices send them
+    shown, wording                           certificates, times and numbers for people
     inspect/                                 all of it read leniently, for people
 """

@@ -16,7 +16,8 @@ from datetime import datetime
 from cryptography import x509
 
 from scepkit.core.ca_roles import check_recipient, find_leads, find_ras, notes_on, says_ra
-from scepkit.core.chains import Facts, Link, anchor_link, grow, hang_fault, title
+from scepkit.core.chains import Facts, Link, anchor_link, grow, hang_fault
+from scepkit.core.shown import title
 from scepkit.core.trust import MAX_CERTIFICATES, CaOffer, anchor_facts, fingerprint
 from scepkit.errors import TrustError
 from scepkit.values import field, frozen

@@ -19,10 +19,11 @@ from cryptography import x509
 
 from scepkit.core import asn1, cms
 from scepkit.core.ca_roles import NAME_THE_RA
-from scepkit.core.certificates import view_of
-from scepkit.core.chains import UNREADABLE, Facts, anchor_link, grow, one_line, title
+from scepkit.core.certificates import UNREADABLE, view_of
+from scepkit.core.chains import Facts, anchor_link, grow
 from scepkit.core.http import body_excerpt, html_title, media_type
 from scepkit.core.pem import is_pem, pem_blocks
+from scepkit.core.shown import one_line, title
 from scepkit.core.trust import MAX_CERTIFICATES, CaOffer, CaVerifier, anchor_facts, fingerprint
 from scepkit.errors import DecodeError, SignatureError, TrustError
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from scepkit.core.chains import Facts, Link, title
+from scepkit.core.chains import Facts, Link
+from scepkit.core.shown import title
 
 if TYPE_CHECKING:
     from scepkit.core.trust import CaOffer

@@ -37,6 +37,20 @@ KEY_IDENTIFIER = 0x80
 #: Any key object of these kinds works, also a subclass that lives in a token.
 PrivateKey: TypeAlias = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
+#: Everything `cryptography` raises over a certificate it cannot make sense of, mostly when an
+#: attribute is looked at.  `Warning` is one where warnings are errors (serial numbers below 1).
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    AlgorithmError,
+    DecodeError,
+    Warning,
+)
+
 _SUBJECT_KEY_IDENTIFIER = "2.5.29.14"
 
 

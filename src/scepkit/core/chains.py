@@ -16,18 +16,16 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import count
-from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from scepkit.core import asn1
 from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
-from scepkit.core.certificates import CertificateView, view_of
-from scepkit.core.http import printable
-from scepkit.errors import AlgorithmError, DecodeError
+from scepkit.core.certificates import UNREADABLE, CertificateView, view_of
+from scepkit.core.shown import one_line, shown_time, title
 
 #: Sizes of RSA keys that are used, in bits: below, anybody with time has the private key; above,
 #: a single check costs as much as a thousand ordinary ones (A24).
@@ -38,21 +36,6 @@ _BASIC_CONSTRAINTS = asn1.oid_der("2.5.29.19")
 _EMPTY = (b"\x04\x02\x30\x00", b"\x01\x01\xff\x04\x02\x30\x00")
 #: pathLenConstraint of a CA that has none.
 _UNLIMITED = 1 << 30
-_LONGEST_NAME = 160
-
-#: Everything `cryptography` raises over a certificate it cannot make sense of, mostly when an
-#: attribute is looked at.  `Warning` is one where warnings are errors (serial numbers below 1).
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-    AlgorithmError,
-    DecodeError,
-    Warning,
-)
 
 #: Extensions that may be critical (RFC 5280 section 4.2).  Those that speak of names, policies and
 #: revocation are nothing that decides who may answer for a CA in SCEP.
@@ -429,31 +412,3 @@ def verify_signature(key: PublicKeyTypes, oid: str, signature: bytes, signed: by
             key.verify(signature, signed, ec.ECDSA(digest.hash()))
         case _:
             raise InvalidSignature
-
-
-# ------------------------------------------------------------------ for people
-
-
-def title(certificate: x509.Certificate) -> str:
-    """The subject of a certificate for people: RFC 4514 text, safe to print, never empty."""
-    return shown_name(certificate, "subject")
-
-
-def shown_name(certificate: x509.Certificate, which: Literal["subject", "issuer"]) -> str:
-    """A name of a certificate for people: RFC 4514 text, safe to print, never empty."""
-    try:
-        name = certificate.subject if which == "subject" else certificate.issuer
-        text = name.rfc4514_string()
-    except UNREADABLE:
-        return "(a name that cannot be read)"
-    return printable(text, _LONGEST_NAME) or "(no name)"
-
-
-def shown_time(moment: datetime) -> str:
-    """A time (UTC) for people, to the minute."""
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def one_line(exc: BaseException) -> str:
-    """The first line of a foreign exception's text, or its type's name."""
-    return printable(str(exc).partition("\n")[0], _LONGEST_NAME) or type(exc).__name__

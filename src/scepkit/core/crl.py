@@ -18,8 +18,9 @@ from cryptography.exceptions import InvalidSignature
 
 from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
 from scepkit.core.ca_certificates import CaCertificates
-from scepkit.core.certificates import view_of
-from scepkit.core.chains import UNREADABLE, Facts, one_line, title, verify_signature
+from scepkit.core.certificates import UNREADABLE, view_of
+from scepkit.core.chains import Facts, verify_signature
+from scepkit.core.shown import one_line, title
 from scepkit.errors import AlgorithmError, DecodeError, SignatureError
 
 

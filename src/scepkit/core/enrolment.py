@@ -20,11 +20,11 @@ from scepkit.core.certificates import (
     public_key_der,
     view_of,
 )
-from scepkit.core.chains import title
 from scepkit.core.csr import ParsedCsr
 from scepkit.core.csr_builder import self_signed_certificate
 from scepkit.core.envelope import DecryptionKey
 from scepkit.core.http import printable
+from scepkit.core.shown import title
 from scepkit.errors import FailInfo, InputError
 from scepkit.values import field, frozen, kept
 

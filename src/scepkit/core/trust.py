@@ -19,8 +19,9 @@ from typing import Protocol
 from cryptography import x509
 
 from scepkit.core.algorithms import Digest, digest_named
-from scepkit.core.chains import Facts, issue_fault, title
+from scepkit.core.chains import Facts, issue_fault
 from scepkit.core.http import shown_url
+from scepkit.core.shown import title
 from scepkit.errors import InputError, TrustError
 from scepkit.values import frozen
 

@@ -18,7 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.config import Secret, format_duration
-from scepkit.core.chains import Facts, title
+from scepkit.core.chains import Facts
+from scepkit.core.shown import title
 from scepkit.server.auth_settings import AuthSettings
 from scepkit.server.deployment import Deployment, ServedProfile
 from scepkit.server.pepper import Pepper

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from cryptography import x509
 
-from scepkit.core.chains import title
+from scepkit.core.shown import title
 from scepkit.server.deployment import Deployment
 from scepkit.server.metrics import Gauge
 from scepkit.server.roles import Generation

@@ -22,8 +22,9 @@ from scepkit.ca import CaIssuer
 from scepkit.core import cms
 from scepkit.core.ca_certificates import CaCertificates, authenticate
 from scepkit.core.certificates import CertificateView, PrivateKey, public_key_der, view_of
-from scepkit.core.chains import Facts, title
+from scepkit.core.chains import Facts
 from scepkit.core.envelope import DecryptionKey
+from scepkit.core.shown import title
 from scepkit.core.trust import CaOffer
 from scepkit.errors import InputError, KeyUnavailable, TrustError
 from scepkit.server import tokens

@@ -19,7 +19,7 @@ from scepkit import (
     ScepError,
     build_csr,
 )
-from scepkit.core.chains import title
+from scepkit.core.shown import title
 from tests import pki
 from tests.interop.matrix.cells import (
     OK,

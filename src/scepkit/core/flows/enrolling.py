@@ -19,7 +19,6 @@ from scepkit.core.certificates import (
     public_key_der,
     view_of,
 )
-from scepkit.core.chains import title
 from scepkit.core.csr import ParsedCsr
 from scepkit.core.enrolment import (
     EnrolmentResult,
@@ -42,6 +41,7 @@ from scepkit.core.messages import (
     Success,
 )
 from scepkit.core.sentnames import same_name
+from scepkit.core.shown import title
 from scepkit.core.trust import fingerprint
 from scepkit.errors import (
     AlgorithmError,
