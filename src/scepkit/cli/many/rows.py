@@ -206,11 +206,16 @@ def _row(path: str, line: int, values: dict[str, str | Sequence[str]]) -> Row:
     return Row(line, name, subject, *lists_of, challenge or None, csr or None, key or None)
 
 
+#: Spreadsheets of many countries write semicolons.
+_COMMAS = "separate the columns with commas"
+
+
 def _refuse_unknown(path: str, line: int, names: Iterable[str]) -> None:
     unknown = [name for name in names if name not in (*_TEXTS, *_LISTS)]
     if unknown:
         known = ", ".join((*_TEXTS, *_LISTS))
-        raise _unfit(path, line, f"{unknown[0]!r} is not known; expected {known}")
+        hint = _COMMAS if ";" in unknown[0] or "\t" in unknown[0] else ""
+        raise _unfit(path, line, f"{unknown[0]!r} is not known; expected {known}", hint)
 
 
 def _stem(path: str) -> str:
@@ -234,7 +239,8 @@ def _csv(file: TextIO, path: str) -> Iterator[tuple[int, dict[str, str | Sequenc
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) != len(heads):
-                message = f"there are {len(cells)} cells, expected {len(heads)}, as in line 1"
+                there = "is 1 cell" if len(cells) == 1 else f"are {len(cells)} cells"
+                message = f"there {there}, expected {len(heads)}, as in line 1"
                 # The usual name has several parts.
                 hint = (
                     "put a subject with commas in double quotes" if len(cells) > len(heads) else ""
