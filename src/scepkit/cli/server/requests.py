@@ -47,7 +47,11 @@ _reason_option = option(
 def list_requests(
     out: Output, /, config: str, actor: str | None, profile: str | None, **options: Any
 ) -> None:
-    """List requests, newest first."""
+    """List requests, newest first.
+
+    Those that were refused at once are not among them: `scepkit audit list --action request.deny`
+    shows these, with the reason.
+    """
     from scepkit.cli.server.listing import (
         last_of,
         more,
