@@ -23,7 +23,7 @@ from scepkit.core.certificates import PrivateKey, load_certificate, view_of
 from scepkit.errors import ConfigError, ConfigErrors, InputError, KeyLoadError, ScepError
 from scepkit.keys import load_certificates, pem, read_certificates_file
 from scepkit.server import offers
-from scepkit.server.authorising import HASHED, authorisers, webhook
+from scepkit.server.authorising import authorisers, webhook
 from scepkit.server.deployment import ALL_CIPHERS, ALL_DIGESTS, Deployment, ServedProfile
 from scepkit.server.keyring import read_key
 from scepkit.server.naming import NamePatterns
@@ -262,14 +262,13 @@ def _profile(
     profile = settings.profile[name]
     auth = profile.auth
     secret = None if auth.static_secret is None else auth.static_secret.text()
-    clear = secret is not None and not secret.startswith(HASHED)
     roles = make_roles(
         authority,
         ra,
         offer="ra" if profile.get_ca_cert == "ra-only" else profile.get_ca_cert,
         now=now,
         late=late,
-        by_password=auth.challenge is not None or clear,
+        by_password=auth.challenge is not None or secret is not None,
     )
     if profile.get_ca_cert == "ra-only":
         roles = _without_ca(roles)

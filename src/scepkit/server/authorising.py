@@ -14,15 +14,11 @@ from scepkit.server.auth_challenge import ChallengePolicy
 from scepkit.server.auth_program import Program
 from scepkit.server.auth_renewal import RenewalPolicy
 from scepkit.server.auth_settings import AuthSettings, NotifyWebhook, WebhookAuth
-from scepkit.server.auth_static import StaticSecret, static_secret
+from scepkit.server.auth_static import static_secret
 from scepkit.server.gate import Authorisers
 from scepkit.server.pepper import Pepper
-from scepkit.server.settings import Settings
 from scepkit.server.webhook import Webhook
 from scepkit.transport import HttpOptions, HttpTransport
-
-#: What a static secret starts with that is only a MAC.
-HASHED = "hmac-sha256:"
 
 
 def authorisers(
@@ -43,7 +39,9 @@ def authorisers(
             recoverable=by_password,
         )
     if secret is not None:
-        static = _static(pepper, secret, by_password=by_password)
+        if not secret:
+            raise ConfigError("is empty", path="auth.static_secret")
+        static = static_secret(pepper, secret, recoverable=by_password)
     if auth.renewal is not None:
         renewal = RenewalPolicy(
             window=auth.renewal.window,
@@ -61,28 +59,6 @@ def authorisers(
         manual=auth.holds,
         approve_all=auth.approve_all,
     )
-
-
-def _static(pepper: Pepper, secret: str, *, by_password: bool) -> StaticSecret:
-    if not secret.startswith(HASHED):
-        if not secret:
-            raise ConfigError("is empty", path="auth.static_secret")
-        return static_secret(pepper, secret, recoverable=by_password)
-    try:
-        mac = bytes.fromhex(secret.removeprefix(HASHED))
-    except ValueError:
-        mac = b""
-    if len(mac) != 32:
-        raise ConfigError(f"expected 64 hex digits after {HASHED}", path="auth.static_secret")
-    return StaticSecret(mac)
-
-
-def hashed_static_secret(settings: Settings, secret: str) -> str:
-    """A static secret as it may stand in the configuration, so that nobody can read it there.
-
-    It fits this configuration's challenge key only, and cannot serve as an encryption key.
-    """
-    return f"{HASHED}{Pepper(settings.secrets.challenge_key.value).mac(secret).hex()}"
 
 
 def webhook(hook: WebhookAuth | NotifyWebhook, path: str) -> Webhook:

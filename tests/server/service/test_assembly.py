@@ -14,7 +14,7 @@ from scepkit.ca import make_ca
 from scepkit.core.algorithms import Cipher, Digest
 from scepkit.core.certificates import view_of
 from scepkit.errors import ConfigErrors, StoreUnavailable
-from scepkit.server import admin, assembly, authorising, cautions, jobs
+from scepkit.server import admin, assembly, cautions, jobs
 from scepkit.server.auth_static import static_secret
 from scepkit.server.deployment import Deployment
 from scepkit.server.service import ScepService
@@ -181,7 +181,7 @@ def test_an_intermediate_sends_its_chain(lite: Store, tmp_path: Path) -> None:
 def test_all_that_is_wrong_is_said_at_once_with_its_path(lite: Store, tmp_path: Path) -> None:
     files(tmp_path, pki.root())
     (tmp_path / "other.pem").write_bytes(pki.root("ec256-a").certificate.public_bytes(PEM))
-    (tmp_path / "secret").write_text("hmac-sha256:short")
+    (tmp_path / "secret").write_text("")
     found = errors(
         configured(
             tmp_path,
@@ -299,14 +299,3 @@ def test_a_missing_key_of_a_staged_generation_hurts_only_when_it_is_active(
     assembly.assemble(settings, lite, NOW)
     admin.activate_ca(lite, "main", actor="alice", now=NOW)
     assert "generation 2 cannot be used" in errors(settings, lite)["ca.main.key"]
-
-
-def test_a_static_secret_can_be_configured_as_a_mac(lite: Store, tmp_path: Path) -> None:
-    files(tmp_path, pki.root())
-    hashed = authorising.hashed_static_secret(configured(tmp_path), "open sesame")
-    assert "sesame" not in hashed
-    (tmp_path / "secret").write_text(hashed)
-    profile = {"default": {"auth": {"static_secret_file": "secret"}}}
-    deployment = started(configured(tmp_path, {"profile": profile}), lite)
-    world = World(lite, ScepService(lite, deployment))
-    certificate_of(world.ask(world.device().enrol("open sesame")))
