@@ -138,6 +138,17 @@ def test_nothing_is_sent_to_a_ca_nobody_vouches_for(client_of: Callable[..., Any
     assert ca.requests["PKIOperation"] == 0
 
 
+@pytest.mark.parametrize("trust", [None, "sha256:" + "00" * 32])
+@pytest.mark.parametrize("client", [scepkit.Client, scepkit.AsyncClient])
+def test_a_client_without_a_verifier_is_not_made_and_the_error_says_what_one_is(
+    client: Callable[..., Any], trust: object
+) -> None:
+    with pytest.raises(scepkit.InputError, match="expected a verifier") as caught:
+        client("http://ca.example.test/scep", trust=trust)
+    assert "Fingerprint" in caught.value.hint
+    assert "00" not in str(caught.value)
+
+
 def test_what_the_server_offers_can_be_shown_without_trusting_it(
     client_of: Callable[..., Any],
 ) -> None:

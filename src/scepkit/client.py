@@ -76,7 +76,7 @@ class Client(Service):
         self.close()
 
     def close(self) -> None:
-        """Close the connections; a later call opens new ones."""
+        """Close the connections; nothing more can be asked through this client."""
         self._transport.close()
 
     # -------------------------------------------------------------- about the CA

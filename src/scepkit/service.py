@@ -52,6 +52,12 @@ class Service:
 
     def __init__(self, url: str, trust: CaVerifier, preferences: Preferences | None) -> None:
         self._endpoint = parse_endpoint(url)
+        if not callable(trust):
+            raise InputError(
+                f"trust is of type {type(trust).__name__}, expected a verifier",
+                hint='for a fingerprint write scepkit.Fingerprint("sha256:..."), for a certificate '
+                "scepkit.PinnedCertificate(certificate)",
+            )
         self._trust = trust
         self._preferences = preferences or Preferences()
         self._known: dict[str | None, KnownCa] = {}
