@@ -181,7 +181,6 @@ def test_an_intermediate_sends_its_chain(lite: Store, tmp_path: Path) -> None:
 def test_all_that_is_wrong_is_said_at_once_with_its_path(lite: Store, tmp_path: Path) -> None:
     files(tmp_path, pki.root())
     (tmp_path / "other.pem").write_bytes(pki.root("ec256-a").certificate.public_bytes(PEM))
-    (tmp_path / "secret").write_text("")
     found = errors(
         configured(
             tmp_path,
@@ -197,7 +196,7 @@ def test_all_that_is_wrong_is_said_at_once_with_its_path(lite: Store, tmp_path: 
                         "ca": "main",
                         "auth": {"webhook": {"url": "http://x", "secret": "not base64!"}},
                     },
-                    "b": {"ca": "main", "auth": {"static_secret_file": "secret"}},
+                    "b": {"ca": "main", "auth": {"static_secret": ""}},
                 },
             },
         ),
