@@ -39,8 +39,6 @@ def authorisers(
             recoverable=by_password,
         )
     if secret is not None:
-        if not secret:
-            raise ConfigError("is empty", path="auth.static_secret")
         static = static_secret(pepper, secret, recoverable=by_password)
     if auth.renewal is not None:
         renewal = RenewalPolicy(

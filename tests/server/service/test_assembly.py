@@ -196,7 +196,6 @@ def test_all_that_is_wrong_is_said_at_once_with_its_path(lite: Store, tmp_path: 
                         "ca": "main",
                         "auth": {"webhook": {"url": "http://x", "secret": "not base64!"}},
                     },
-                    "b": {"ca": "main", "auth": {"static_secret": ""}},
                 },
             },
         ),
@@ -207,7 +206,6 @@ def test_all_that_is_wrong_is_said_at_once_with_its_path(lite: Store, tmp_path: 
         "ca.three.key",
         "ca.four.chain",
         "profile.a.auth.webhook.secret",
-        "profile.b.auth.static_secret",
     }
     assert "does not belong to the CA certificate" in found["ca.two"]
 
