@@ -443,6 +443,15 @@ def test_polling_with_another_key_is_refused_before_anything_is_sent(
     assert ca.requests["PKIOperation"] == sent
 
 
+def test_a_request_as_text_is_refused_with_what_to_write(client_of: Callable[..., Any]) -> None:
+    with (
+        client_of(TestCa()) as client,
+        pytest.raises(scepkit.InputError, match="not str") as caught,
+    ):
+        client.enrol("-----BEGIN CERTIFICATE REQUEST-----", KEY)
+    assert "read_bytes" in str(caught.value.hint)
+
+
 def test_key_that_is_not_the_requests_is_refused_before_anything_is_sent(
     client_of: Callable[..., Any],
 ) -> None:

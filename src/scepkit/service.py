@@ -180,9 +180,16 @@ def parsed_csr(csr: x509.CertificateSigningRequest | bytes) -> ParsedCsr:
     """The CSR as the flows want it.
 
     :raises DecodeError: the bytes are not a PKCS#10 request in DER or PEM.
+    :raises InputError: it is something else, as text.
     """
     if isinstance(csr, bytes):
         return read_csr(csr)
+    if not isinstance(csr, x509.CertificateSigningRequest):
+        raise InputError(
+            "a certification request is bytes or an x509.CertificateSigningRequest, "
+            f"not {type(csr).__name__}",
+            hint="read the file as bytes, as Path(...).read_bytes() does",
+        )
     from cryptography.hazmat.primitives.serialization import Encoding
 
     return read_csr(csr.public_bytes(Encoding.DER))
