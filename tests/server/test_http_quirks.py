@@ -13,6 +13,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from urllib.parse import quote
 
 import pytest
@@ -383,6 +385,35 @@ def test_a_request_that_arrives_with_the_stop_is_answered(monkeypatch: pytest.Mo
                 time.sleep(0.02)
         late.sendall(b"POST /scep HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
         assert b"200 OK" in late.recv(1000)
+
+
+def test_who_keeps_a_connection_alive_loses_no_request_when_the_server_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "_LAST_CALL", 30)
+    answered = [0] * 4
+    with running() as found:
+
+        def ask_until_told_to_go(number: int) -> None:
+            with contextlib.closing(
+                HTTPConnection("127.0.0.1", found.port, timeout=30)
+            ) as connection:
+                told = False
+                while not told:
+                    connection.request("GET", "/scep?operation=GetCACaps")
+                    with connection.getresponse() as response:
+                        response.read()
+                        told = response.getheader("connection") == "close"
+                    answered[number] += 1
+
+        with ThreadPoolExecutor(len(answered)) as threads:
+            asking = [threads.submit(ask_until_told_to_go, one) for one in range(len(answered))]
+            while not all(count > 5 for count in answered):
+                assert not any(one.done() for one in asking)
+                time.sleep(0.005)
+            found.listener.should_exit = True
+            for one in asking:
+                one.result()
 
 
 # ------------------------------------------------------------------ T96, T97: any bytes

@@ -28,8 +28,8 @@ log = logging.getLogger("scepkit.request")
 _HEADERS = 256 * 1024 + 32 * 1024
 #: How long a connection may be idle between two requests, in seconds.
 _KEEP_ALIVE = 5
-#: How long connections that have sent nothing yet are listened to when the server stops, in
-#: seconds: their request may be on its way.
+#: How long connections are listened to when the server stops, in seconds: a request may be on its
+#: way.  Each is closed after its answer, which says so.
 _LAST_CALL = 0.5
 
 #: httptools counts the bytes of a URL in 16 bits.
@@ -245,18 +245,12 @@ class Listener(uvicorn.Server):
             door.close()
         for listening in sockets or ():
             listening.close()
+        self.server_state.default_headers.append((b"connection", b"close"))
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _LAST_CALL
-        while loop.time() < deadline and self._somebody_is_new():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # nobody tells of a first byte
+        while loop.time() < deadline and self.server_state.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # nobody tells of a first byte, or of the last connection
         await super().shutdown(sockets)
-
-    def _somebody_is_new(self) -> bool:
-        """Whether there is a connection that has not sent a request yet."""
-        return any(
-            getattr(connection, "cycle", None) is None
-            for connection in self.server_state.connections
-        )
 
 
 def make_listener(
