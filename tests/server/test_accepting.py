@@ -149,6 +149,27 @@ def test_a_worker_that_is_no_longer_ahead_takes_what_waits(monkeypatch: pytest.M
     assert asyncio.run(take_after_the_end_of_another()) == 0
 
 
+def test_a_door_that_closes_takes_what_waits_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "_PATIENCE", 3600)
+    monkeypatch.setattr(accepting, "_MOMENT", 3600)
+
+    async def take_at_the_end() -> int:
+        connections = OpenConnections(2)
+        async with doors(connections, 0) as ([door], address):
+            connections.tell(0, 1)
+            connections.tell(1, -1000)  # it has fewer than anybody, and takes none
+            with socket.create_connection(address) as waiting:
+                await asyncio.sleep(0.05)  # as above
+                door.close()
+                reader, writer = await asyncio.open_connection(sock=waiting)
+                async with asyncio.timeout(_PATIENCE):
+                    place = int(await reader.read(1))
+                await close(writer)
+                return place
+
+    assert asyncio.run(take_at_the_end()) == 0
+
+
 def test_nobody_waits_for_a_worker_that_has_left() -> None:
     connections = OpenConnections(3)
     connections.tell(0, 5)

@@ -390,7 +390,8 @@ def test_a_request_that_arrives_with_the_stop_is_answered(monkeypatch: pytest.Mo
 def test_who_keeps_a_connection_alive_loses_no_request_when_the_server_stops(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listening, "_LAST_CALL", 30)
+    monkeypatch.setattr(listening, "_LAST_CALL", 0.05)
+    monkeypatch.setattr(listening, "_FAREWELL", 30)
     answered = [0] * 4
     with running() as found:
 

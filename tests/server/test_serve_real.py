@@ -103,6 +103,8 @@ class Fleet:
         self.issued: list[x509.Certificate] = []
         self.failures: list[BaseException] = []
         self.lost = 0
+        #: Set when there will be no server: what was not answered is not asked again.
+        self.given_up = threading.Event()
         self._site, self._url = site, url
         self._done = threading.Event()
         self._threads = [
@@ -137,17 +139,22 @@ class Fleet:
             turn += 1
             csr = scepkit.build_csr(key, f"CN=device{number}-{turn}", challenge=SECRET)
             try:
-                self.issued.append(self._enrol(csr, key))
+                if issued := self._enrol(csr, key):
+                    self.issued.append(issued)
             except Exception as error:
                 self.failures.append(error)
 
-    def _enrol(self, csr: x509.CertificateSigningRequest, key: pki.PrivateKey) -> x509.Certificate:
+    def _enrol(
+        self, csr: x509.CertificateSigningRequest, key: pki.PrivateKey
+    ) -> x509.Certificate | None:
         while True:
             trust = scepkit.PinnedCertificate(self._site.ca.certificate)
             with scepkit.Client(self._url, trust=trust) as client:
                 try:
                     result = client.enrol(csr, key)
                 except TransportError:
+                    if self.given_up.is_set():
+                        return None
                     self.lost += 1  # the process that had it in hand was killed: once more
                     continue
                 if isinstance(result, scepkit.Pending):
@@ -209,6 +216,7 @@ def test_a_stop_loses_nothing_that_was_begun(site: Site) -> None:
     with Fleet(site, f"{server.url}/scep") as fleet:
         fleet.until(5)
         fleet.finish()
+        fleet.given_up.set()
         stopper = threading.Thread(target=server.stop)
         stopper.start()
     stopper.join()

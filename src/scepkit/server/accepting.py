@@ -97,8 +97,10 @@ class Door:
         self._listen()
 
     def close(self) -> None:
-        """Take no more; what is open stays so."""
+        """Take what waits already, and no more; what is open stays so."""
         if self._is_open:
+            while taken := self._accept():
+                self._take(taken)
             self._stop_listening()
             self._is_open = False
             self._connections.leave(self._place)

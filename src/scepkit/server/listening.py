@@ -29,8 +29,8 @@ _HEADERS = 256 * 1024 + 32 * 1024
 #: How long a connection may be idle between two requests, in seconds.
 _KEEP_ALIVE = 5
 #: How long connections are listened to when the server stops, in seconds: a request may be on its
-#: way.  Each is closed after its answer, which says so.
-_LAST_CALL = 0.5
+#: way, or the next one of an enrolment.  And how long each answer says then that it is the last.
+_LAST_CALL, _FAREWELL = 0.5, 0.5
 
 #: httptools counts the bytes of a URL in 16 bits.
 _LONGEST_URL = 0xFFFF
@@ -245,12 +245,16 @@ class Listener(uvicorn.Server):
             door.close()
         for listening in sockets or ():
             listening.close()
+        await self._until_all_have_gone(_LAST_CALL)
         self.server_state.default_headers.append((b"connection", b"close"))
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _LAST_CALL
-        while loop.time() < deadline and self.server_state.connections:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # nobody tells of a first byte, or of the last connection
+        await self._until_all_have_gone(_FAREWELL)
         await super().shutdown(sockets)
+
+    async def _until_all_have_gone(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while loop.time() < deadline and self.server_state.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)  # nobody tells when the last connection has ended
 
 
 def make_listener(
