@@ -25,7 +25,7 @@ def main() -> None:
         tables.append(of_commands(options.runs))
     print("\n\n".join(tables))
     if options.markdown:
-        told = [machine.described(), *(f"```text\n{table}\n```" for table in tables)]
+        told = [machine.described(), "```text\n" + "\n\n".join(tables) + "\n```"]
         page.write(options.markdown, "codec", "\n\n".join(told))
 
 
