@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from scepkit.store import Rollback, Store, Tx, outbox
+from typing import Any
+
+from scepkit.store import Rollback, Store, Tx, audit, outbox
 from scepkit.store.outbox import Backlog
 from scepkit.store.rows import OutboxItem
 from tests.store.enrolling import DAY, MINUTE, NOW
@@ -61,17 +63,70 @@ def test_failed_item_is_taken_again_at_its_time(store: Store) -> None:
     assert (again.attempts, again.last_error) == (2, "503 ")
 
 
-def test_item_given_up_is_dead_until_it_is_revived(store: Store) -> None:
+def give_up(store: Store, item: OutboxItem) -> None:
+    store.write(lambda tx: outbox.fail(tx, item.id, NOW, error="410", retry_at=None))
+
+
+def test_item_given_up_is_told_when_somebody_wants_it(store: Store) -> None:
     add(store)
     (item,) = take(store)
-    store.write(lambda tx: outbox.fail(tx, item.id, NOW, error="410", retry_at=None))
+    give_up(store, item)
     assert take(store, NOW + DAY) == []
-    (dead,) = store.read(outbox.dead)
-    assert (dead.id, dead.last_error, dead.dead_at) == (item.id, "410", NOW)
-    assert store.write(lambda tx: outbox.revive(tx, item.id, NOW + DAY))
-    assert not store.write(lambda tx: outbox.revive(tx, item.id, NOW + DAY))
+    retried = store.write(lambda tx: outbox.retry(tx, item.id, actor="alice", now=NOW + DAY))
+    assert retried is not None
+    assert (retried.id, retried.last_error, retried.dead_at) == (item.id, "410", None)
     (again,) = take(store, NOW + DAY)
     assert again.id == item.id
+
+
+def test_waiting_item_is_told_now_when_somebody_wants_it(store: Store) -> None:
+    add(store, not_before=NOW + DAY)
+    (item,) = store.read(outbox.listing)
+    assert store.write(lambda tx: outbox.retry(tx, item.id, actor="alice", now=NOW))
+    assert len(take(store)) == 1
+
+
+def test_told_item_is_not_told_again(store: Store) -> None:
+    add(store)
+    (item,) = take(store)
+    store.write(lambda tx: outbox.done(tx, item.id, NOW))
+    assert store.write(lambda tx: outbox.retry(tx, item.id, actor="alice", now=NOW)) is None
+    assert store.write(lambda tx: outbox.retry_given_up(tx, actor="alice", now=NOW)) == 0
+
+
+def test_all_that_was_given_up_is_told_again(store: Store) -> None:
+    for _ in range(3):
+        add(store)
+    first, second, _ = take(store)
+    give_up(store, first)
+    give_up(store, second)
+    assert store.write(lambda tx: outbox.retry_given_up(tx, actor="alice", now=NOW)) == 2
+    assert [item.id for item in take(store)] == [first.id, second.id]
+
+
+def test_retry_is_in_the_audit_trail(store: Store) -> None:
+    add(store)
+    (item,) = take(store)
+    store.write(lambda tx: outbox.retry(tx, item.id, actor="alice", now=NOW))
+    (row,) = store.read(audit.listing)
+    assert (row.actor, row.action, row.object) == ("alice", "notice.retry", f"notice:{item.id}")
+
+
+def test_items_are_listed_by_state_newest_first(store: Store) -> None:
+    for _ in range(4):
+        add(store)
+    told, lost, *waiting = take(store)
+    store.write(lambda tx: outbox.done(tx, told.id, NOW))
+    give_up(store, lost)
+
+    def listed(**options: Any) -> list[int]:
+        return [item.id for item in store.read(lambda tx: outbox.listing(tx, **options))]
+
+    assert listed() == [waiting[1].id, waiting[0].id, lost.id, told.id]
+    assert listed(before=waiting[0].id, limit=1) == [lost.id]
+    assert listed(state="waiting") == [waiting[1].id, waiting[0].id]
+    assert listed(state="given-up") == [lost.id]
+    assert listed(state="told") == [told.id]
 
 
 def test_item_is_not_taken_before_its_time(store: Store) -> None:

@@ -173,7 +173,7 @@ LISTS: dict[str, Callable[[Tx], Any]] = {
     "challenges": challenges.listing,
     "certificates": certificates.search,
     "audit rows": audit.listing,
-    "dead outbox items": outbox.dead,
+    "outbox items": outbox.listing,
     "where a search ends": lambda tx: searching.floor(tx, "operation", None),
 }
 

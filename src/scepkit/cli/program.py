@@ -55,6 +55,10 @@ SERVER_COMMANDS = {
         "Add a CA, or roll one over to its successor.",
     ),
     "ra": ("scepkit.cli.server.ra:ra", "Make an RA's next key and certificate."),
+    "notices": (
+        "scepkit.cli.server.notices:notices",
+        "Look at notices, and have them given again.",
+    ),
     "audit": ("scepkit.cli.server.audit:audit", "Read, verify and prune the audit trail."),
     "backup": ("scepkit.cli.server.backup:backup", "Copy the database of a server into a file."),
     "restore": ("scepkit.cli.server.backup:restore", "Fill an empty database from a backup."),

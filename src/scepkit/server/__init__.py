@@ -43,7 +43,7 @@ What it does without being asked, and tells of itself:
 
 For operators:
 
-    admin, registry, pruning                 decide, look up and export, shorten the audit trail
+    admin, notices, registry, pruning        decide, look up and export, shorten the audit trail
     plan, founding, founding_text, establishing, placing, adding
                                              new CAs
     rollover, succession, agents             the next generation of a CA, new keys of RAs

@@ -71,7 +71,8 @@ class WebhookAuth:
 class NotifyWebhook:
     """A web service that is told, in the form of step-ca's NOTIFYING webhooks.
 
-    What it is to be told survives crashes, and is sent again for a day when it does not answer.
+    What it is to be told survives crashes, and is sent again for a day when it does not answer;
+    `scepkit notices` shows what it was not told.
     """
 
     url: str = setting(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from scepkit.store import audit
 from scepkit.store.driver import Tx
 from scepkit.store.rows import OutboxItem, columns
 
@@ -73,7 +75,7 @@ _FAIL = """
 
 
 def fail(tx: Tx, item_id: int, now: int, *, error: str, retry_at: int | None) -> None:
-    """The item could not be told: again at `retry_at`, or never (None) unless it is revived."""
+    """The item could not be told: again at `retry_at`, or never (None) unless somebody wants it."""
     tx.run(
         _FAIL,
         {
@@ -85,26 +87,68 @@ def fail(tx: Tx, item_id: int, now: int, *, error: str, retry_at: int | None) ->
     )
 
 
-def revive(tx: Tx, item_id: int, now: int) -> bool:
-    """Try a dead item again."""
-    return bool(
-        tx.run(
-            "UPDATE outbox SET dead_at = NULL, not_before = :now"
-            " WHERE id = :id AND dead_at IS NOT NULL AND done_at IS NULL",
-            {"id": item_id, "now": now},
-        )
-    )
+State = Literal["waiting", "given-up", "told"]
+
+_IN_STATE: dict[State | None, str] = {
+    None: "id < :before",
+    "waiting": "done_at IS NULL AND dead_at IS NULL AND id < :before",
+    "given-up": "dead_at IS NOT NULL AND id < :before",
+    "told": "done_at IS NOT NULL AND id < :before",
+}
+_AFTER_ALL = 2**63 - 1
 
 
-def dead(tx: Tx, *, before: int | None = None, limit: int = 100) -> list[OutboxItem]:
-    """Items that were given up, newest first; the next page is before the last one's `id`."""
-    where = "" if before is None else "AND id < :before"
+def listing(
+    tx: Tx, *, state: State | None = None, before: int | None = None, limit: int = 100
+) -> list[OutboxItem]:
+    """Items, newest first, perhaps only those in a state.
+
+    The next page is before the last one's `id`.
+    """
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM outbox WHERE dead_at IS NOT NULL {where}"
-        " ORDER BY id DESC LIMIT :limit",
-        {"before": before, "limit": limit},
+        f"SELECT {_COLUMNS} FROM outbox WHERE {_IN_STATE[state]} ORDER BY id DESC LIMIT :limit",
+        {"before": _AFTER_ALL if before is None else before, "limit": limit},
     )
     return [OutboxItem(*row) for row in rows]
+
+
+def by_id(tx: Tx, item_id: int) -> OutboxItem | None:
+    """The item with that number."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM outbox WHERE id = :id", {"id": item_id})
+    return None if row is None else OutboxItem(*row)
+
+
+_RETRY = f"""
+    UPDATE outbox SET dead_at = NULL, not_before = :now WHERE id = :id AND done_at IS NULL
+    RETURNING {_COLUMNS}
+"""
+_RETRY_GIVEN_UP = """
+    UPDATE outbox SET dead_at = NULL, not_before = :now
+    WHERE dead_at IS NOT NULL AND done_at IS NULL
+"""
+
+
+def retry(tx: Tx, item_id: int, *, actor: str, now: int) -> OutboxItem | None:
+    """Have an item told now, also one that was given up; None when there is none to be told."""
+    row = tx.one(_RETRY, {"id": item_id, "now": now})
+    if row is None:
+        return None
+    _record_retry(tx, f"notice:{item_id}", 1, actor, now)
+    return OutboxItem(*row)
+
+
+def retry_given_up(tx: Tx, *, actor: str, now: int) -> int:
+    """Have all items told now that were given up; returns how many."""
+    count = tx.run(_RETRY_GIVEN_UP, {"now": now})
+    if count:
+        _record_retry(tx, "notices:given-up", count, actor, now)
+    return count
+
+
+def _record_retry(tx: Tx, object_: str, count: int, actor: str, now: int) -> None:
+    audit.record(
+        tx, now=now, actor=actor, action="notice.retry", object=object_, detail={"count": count}
+    )
 
 
 def prune(tx: Tx, done_before: int) -> int:

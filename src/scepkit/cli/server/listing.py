@@ -17,9 +17,18 @@ from scepkit.store.rows import moment
 
 if TYPE_CHECKING:
     from scepkit.store import Store
-    from scepkit.store.rows import AuditRow, Ca, Certificate, Challenge, Crl, Operation
+    from scepkit.store.outbox import State
+    from scepkit.store.rows import (
+        AuditRow,
+        Ca,
+        Certificate,
+        Challenge,
+        Crl,
+        Operation,
+        OutboxItem,
+    )
 
-    HasId = Certificate | Challenge | Operation
+    HasId = Certificate | Challenge | Operation | OutboxItem
 
 _GAP = "  "
 EMPTY = "-"
@@ -109,6 +118,52 @@ def _detail(row: AuditRow) -> Any:
 
 
 # ------------------------------------------------------------------ rows as JSON
+
+
+def notice_values(row: OutboxItem) -> dict[str, Any]:
+    """What ``--json`` says of a notice."""
+    from scepkit.errors import FailInfo
+
+    about = _payload(row)
+    state, code = notice_state(row), about.get("code")
+    return {
+        "id": row.id,
+        "state": state,
+        "kind": row.kind.removeprefix("notify."),
+        "request": about.get("operation"),
+        "profile": about.get("profile"),
+        "transactionID": about.get("transactionID"),
+        "failInfo": None if code is None else FailInfo(code).rfc_name,
+        "created": time_or_none(row.created_at),
+        "tries": row.attempts,
+        "next": time_or_none(row.not_before) if state == "waiting" else None,
+        "told": time_or_none(row.done_at),
+        "givenUp": time_or_none(row.dead_at),
+        "error": row.last_error or None,
+    }
+
+
+def notice_state(row: OutboxItem) -> State:
+    """How a notice stands, as `--state` of the list names it."""
+    if row.done_at is not None:
+        return "told"
+    return "waiting" if row.dead_at is None else "given-up"
+
+
+def notice_about(row: OutboxItem) -> str:
+    """What a notice says, in short."""
+    about = _payload(row)
+    kind = row.kind.removeprefix("notify.")
+    if "operation" in about:
+        return f"{kind}: request {about['operation']}"
+    return f"{kind}: transactionID {about.get('transactionID')} in {about.get('profile')}"
+
+
+def _payload(row: OutboxItem) -> dict[str, Any]:
+    import json
+
+    found: dict[str, Any] = json.loads(row.payload)
+    return found
 
 
 def challenge_values(row: Challenge, now: int) -> dict[str, Any]:
