@@ -106,7 +106,7 @@ def test_an_address_says_where_to_listen(text: str, address: Address) -> None:
     "text",
     [
         *("", "8080", ":8080", "a:b", "a:65536", "::1:80", "[]:1", "a b:1", "a:٣", "[a]b:1"),
-        *("[a]:1", "unix:", "unix:" + "x" * 108),
+        *("[a]:1", "unix:", "unix:/" + "x" * 107, "unix:run/x.sock"),
     ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:

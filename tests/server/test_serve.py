@@ -310,6 +310,12 @@ def test_who_cannot_listen_is_told_what_to_do() -> None:
     assert "no such address" in caught.value.hint
 
 
+def test_a_unix_socket_without_a_directory_says_what_to_make(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file or directory") as caught:
+        listen(Address(path=str(tmp_path / "not-there" / "http.sock")))
+    assert "make the directory" in caught.value.hint
+
+
 def test_a_unix_socket_is_served_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "http.sock"
     # Somebody was killed here before.

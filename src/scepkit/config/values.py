@@ -138,6 +138,12 @@ def parse_address(text: str) -> Address:
         # 108 bytes is what Linux has room for, with the final NUL.
         if len(word.encode()) - 5 not in range(1, 108) or "\0" in word:
             raise InputError("expected a path of up to 107 bytes after unix:")
+        if word[5] != "/":
+            raise InputError(
+                f"expected an absolute path after unix:, found {shown(word[5:])}",
+                hint="write it from the root on, such as unix:/run/scepkit/http.sock: where the "
+                "server was started must not decide where it listens",
+            )
         return Address(path=word[5:])
     host, colon, port = word.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")

@@ -29,6 +29,14 @@ _HINTS = {
     errno.EACCES: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE): choose another with "
     "--bind, or put a proxy in front",
 }
+#: The same where the address is a path.
+_PATH_HINTS = {
+    errno.EADDRINUSE: "another program, or this server a second time, listens there: stop it, or "
+    "choose another path",
+    errno.ENOENT: "make the directory of the socket first; systemd does with RuntimeDirectory=",
+    errno.EACCES: "the server's user has to be able to write in the directory of the socket; "
+    "systemd makes one for it with RuntimeDirectory=",
+}
 
 
 def listen(address: Address) -> socket.socket:
@@ -48,7 +56,7 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         # `create_server` says the address after it, which stands before it already.
         reason = (error.strerror or str(error)).partition(" (while attempting")[0]
-        hint = _HINTS.get(error.errno or 0, "")
+        hint = (_PATH_HINTS if address.path else _HINTS).get(error.errno or 0, "")
         text = f"cannot listen at {address}: {reason}"
         raise ConfigError(text, path="server.bind", hint=hint) from error
 

@@ -48,7 +48,8 @@ class ServerSettings:
     """The HTTP server and its processes."""
 
     bind: Address = setting(
-        "Where to listen: an address and a port, or `unix:` and a path. A change needs a restart.",
+        "Where to listen: an address and a port, or `unix:` and an absolute path. A change needs a "
+        "restart.",
         default="127.0.0.1:8080",
         parse=parse_address,
     )
