@@ -83,6 +83,13 @@ def is_listed(name: x509.GeneralName, rules: AltNameRules) -> bool:
     return kind_of(name) in rules.kinds
 
 
+def unlisted_kind(name: x509.GeneralName) -> str:
+    """What to call a name that is not listed: a SID is refused though its kind may be listed."""
+    if isinstance(name, x509.UniformResourceIdentifier) and _names_a_sid(name.value):
+        return "uri that name a Windows SID"
+    return kind_of(name)
+
+
 def malformation(name: x509.GeneralName, rules: AltNameRules) -> str | None:
     """What is wrong with a listed name, as a few words, or None."""
     match name:

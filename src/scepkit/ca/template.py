@@ -186,7 +186,8 @@ def _copied_names(
         kind = altnames.kind_of(name)
         if not altnames.is_listed(name, rules):
             if profile.unlisted_names == "refuse":
-                return ProfileRefusal(f"alternative names of kind {kind} are not allowed here"), []
+                what = altnames.unlisted_kind(name)
+                return ProfileRefusal(f"alternative names of kind {what} are not allowed here"), []
             ignored.append(f"subjectAltName:{kind}")
             continue
         wrong = altnames.malformation(name, rules)
