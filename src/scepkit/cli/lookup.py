@@ -254,5 +254,6 @@ def read_serial(text: str) -> int:
         return int(text.replace(":", "").replace(" ", ""), 16)
     except ValueError:
         raise click.UsageError(
-            f"{text!r} is not a serial number; expected hex digits, or dec: and decimal ones"
+            f"{text!r} is not a serial number; expected hex digits, or dec: and decimal ones, as "
+            "`openssl x509 -noout -serial` or, on the server, `scepkit certs list --search` show it"
         ) from None

@@ -354,7 +354,10 @@ def revoke_certificate(
         )
     )
     if revoked is None:
-        raise InputError(f"the certificate {row.serial} was revoked before")
+        raise InputError(
+            f"the certificate {row.serial} was revoked before",
+            hint="nothing is left to do; scepkit certs show says when and why",
+        )
     return revoked
 
 

@@ -400,6 +400,9 @@ _IDENTITIES = """
 _UNAVAILABLE = ("08", "53", "55", "57", "58", "40", "25006", "28")
 
 
+_UNREACHED = "see that PostgreSQL runs there and lets this machine in; the URL is in database.url"
+
+
 def _told(problem: psycopg.Error) -> BaseException:
     """What a caller should get for what psycopg raised."""
     state = problem.sqlstate
@@ -407,7 +410,7 @@ def _told(problem: psycopg.Error) -> BaseException:
     if isinstance(problem, psycopg.DataError):
         return InputError(f"a value cannot be stored: {text}")
     if state is None and isinstance(problem, psycopg.OperationalError | psycopg.InterfaceError):
-        return StoreUnavailable(f"the database cannot be reached: {text}")
+        return StoreUnavailable(f"the database cannot be reached: {text}", hint=_UNREACHED)
     if state is not None and state.startswith(_UNAVAILABLE):
         return StoreUnavailable(f"the database cannot be used now: {text} ({state})")
     return StoreError(f"the database refuses: {text} ({state or type(problem).__name__})")

@@ -186,7 +186,9 @@ def activate(out: Output, /, name: str | None, config: str, actor: str | None, f
         if faults and not force:
             raise Unfit(
                 f"the server could not go on after that: {'; '.join(faults)}",
-                hint="scepkit ca rollover stage has said what belongs into the configuration",
+                hint="behind an RA, the configuration needs a further [[ra.NAME.decrypt]] or "
+                "[ra.NAME.sign] with the RA's certificate by the next generation, which scepkit ca "
+                "rollover stage has put into keys/ and shown; --force activates without",
             )
         for fault in faults:
             out.warn(fault)
