@@ -180,7 +180,8 @@ def _look(case: Case, csr: ParsedCsr, *, own: bool) -> tuple[Seen, bytes] | Deny
         key = keeping.op_key(name, csr, mac, renews, near)
         operation, challenge = claims.before(tx, name, key, mac)
         epoch = 0
-        if operation is not None and _is_over(case, operation, challenge):
+        window = _replay_window(case, challenge)
+        if operation is not None and claims.is_over(operation, window, case.now_ms):
             epoch = operation.epoch + 1
             operation = None
         return Seen(operation, challenge, mac, renews, epoch), key
@@ -202,15 +203,6 @@ def _replay_window(case: Case, challenge: Challenge | None) -> int | None:
     if challenge is not None and challenge.uses == 1:
         return None
     return milliseconds_of(case.profile.replay_window)
-
-
-def _is_over(case: Case, operation: Operation, challenge: Challenge | None) -> bool:
-    if operation.finished_at is None:
-        return False
-    window = _replay_window(case, challenge)
-    return operation.state == "expired" or (
-        window is not None and operation.finished_at + window <= case.now_ms
-    )
 
 
 def _again(

@@ -169,7 +169,7 @@ def claim(tx: Tx, request: Claim, now: int) -> Claimed | Known | TransactionIdIn
     while (operation_id := tx.insert(*_beginning(request, now, epoch))) is None:
         operation = by_key(tx, request.profile, request.op_key)
         if operation is not None:
-            if not _is_over(operation, request.replay_window, now):
+            if not is_over(operation, request.replay_window, now):
                 return _known(tx, request, now, operation)
             epoch = operation.epoch + 1
     in_use = _alias(tx, request, now, operation_id)
@@ -183,7 +183,7 @@ def _known(tx: Tx, request: Claim, now: int, operation: Operation) -> Known | Tr
     return _alias(tx, request, now, operation.id) or Known(operation)
 
 
-def _is_over(operation: Operation, replay_window: int | None, now: int) -> bool:
+def is_over(operation: Operation, replay_window: int | None, now: int) -> bool:
     """Whether the operation no longer answers for the request that began it."""
     if operation.finished_at is None:
         return False
