@@ -8,7 +8,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 
-from scepkit.core.chains import Facts, anchor_link, grow, issue_fault, verify_signature
+from scepkit.core.chains import Facts, anchor_link, grow, issue_fault
+from scepkit.core.signed import verify_signature
 from tests import odd_certificates as odd
 from tests import pki
 

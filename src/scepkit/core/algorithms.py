@@ -166,6 +166,11 @@ def oid_name(oid: str) -> str:
     return FOREIGN_NAMES.get(oid, oid) if known is None else str(known.value)
 
 
+def signature_digest(oid: str) -> Digest | None:
+    """The digest of a signature algorithm of RSA (PKCS#1 v1.5) or ECDSA; None for others."""
+    return RSA_SIGNATURES.get(oid) or ECDSA_SIGNATURES.get(oid)
+
+
 def digest_for_oid(oid: str, *, allow_legacy: bool = False) -> Digest:
     """The digest with this OID.
 

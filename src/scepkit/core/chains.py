@@ -19,13 +19,13 @@ from itertools import count
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from scepkit.core import asn1
-from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
+from scepkit.core.algorithms import Digest, signature_digest
 from scepkit.core.certificates import UNREADABLE, CertificateView, view_of
 from scepkit.core.shown import one_line, shown_time, title
+from scepkit.core.signed import verify_signature
 
 #: Sizes of RSA keys that are used, in bits: below, anybody with time has the private key; above,
 #: a single check costs as much as a thousand ordinary ones (A24).
@@ -378,7 +378,7 @@ def _signature_fault(child: Facts, issuer: Facts) -> str:
     seen = child.view
     signed, algorithm, bits = asn1.read(asn1.CERTIFICATE, seen.der, "certificate")
     oid, parameters = asn1.split_algorithm(algorithm, "certificate's signature algorithm")
-    digest = _digest_of(oid)
+    digest = signature_digest(oid)
     if digest is Digest.MD5:
         return "it is signed with MD5, with which certificates can be forged"
     if digest is None or parameters not in _NO_PARAMETERS:
@@ -393,22 +393,3 @@ def _signature_fault(child: Facts, issuer: Facts) -> str:
 
 
 _NO_PARAMETERS = frozenset({b"", asn1.NULL})
-
-
-def _digest_of(oid: str) -> Digest | None:
-    return RSA_SIGNATURES.get(oid) or ECDSA_SIGNATURES.get(oid)
-
-
-def verify_signature(key: PublicKeyTypes, oid: str, signature: bytes, signed: bytes) -> None:
-    """Verify a signature by RSA (PKCS#1 v1.5) or ECDSA; `oid` is that of its algorithm.
-
-    :raises InvalidSignature: it was not made with this key, or with another algorithm, or MD5.
-    """
-    digest = None if _digest_of(oid) is Digest.MD5 else _digest_of(oid)
-    match key:
-        case rsa.RSAPublicKey() if digest and oid in RSA_SIGNATURES:
-            key.verify(signature, signed, padding.PKCS1v15(), digest.hash())
-        case ec.EllipticCurvePublicKey() if digest and oid in ECDSA_SIGNATURES:
-            key.verify(signature, signed, ec.ECDSA(digest.hash()))
-        case _:
-            raise InvalidSignature

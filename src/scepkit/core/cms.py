@@ -259,9 +259,7 @@ def _algorithms(info: SignerInfo, allow_legacy: bool) -> tuple[str, Digest]:
     digest_oid, _ = asn1.split_algorithm(info.digest_algorithm, "digest algorithm")
     digest = algorithms.digest_for_oid(digest_oid, allow_legacy=allow_legacy)
     signature_oid, _ = asn1.split_algorithm(info.signature_algorithm, "signature algorithm")
-    named = algorithms.RSA_SIGNATURES.get(signature_oid) or algorithms.ECDSA_SIGNATURES.get(
-        signature_oid
-    )
+    named = algorithms.signature_digest(signature_oid)
     if named is not None and named is not digest:
         raise SignatureError(
             f"the signature algorithm uses {named.value}, the digest algorithm is {digest.value}"

@@ -16,11 +16,12 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from scepkit.core.algorithms import ECDSA_SIGNATURES, RSA_SIGNATURES, Digest
+from scepkit.core.algorithms import Digest, signature_digest
 from scepkit.core.ca_certificates import CaCertificates
 from scepkit.core.certificates import UNREADABLE, view_of
-from scepkit.core.chains import Facts, verify_signature
+from scepkit.core.chains import Facts
 from scepkit.core.shown import one_line, title
+from scepkit.core.signed import verify_signature
 from scepkit.errors import AlgorithmError, DecodeError, SignatureError
 
 
@@ -161,7 +162,7 @@ def _issuer_text(crl: x509.CertificateRevocationList) -> str:
 
 def _signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate) -> bool:
     oid = crl.signature_algorithm_oid.dotted_string
-    digest = RSA_SIGNATURES.get(oid) or ECDSA_SIGNATURES.get(oid)
+    digest = signature_digest(oid)
     if digest is Digest.MD5:
         raise AlgorithmError(
             "the CRL in the reply is signed with MD5, with which CRLs can be forged",

@@ -123,7 +123,7 @@ def check_signature(
     :raises AlgorithmError: MD5, or an algorithm or key that is not supported.
     """
     oid, _ = asn1.split_algorithm(algorithm_der, f"{what}'s signature algorithm")
-    digest = algorithms.RSA_SIGNATURES.get(oid) or algorithms.ECDSA_SIGNATURES.get(oid)
+    digest = algorithms.signature_digest(oid)
     if oid not in _SIGNATURE_OIDS or digest is Digest.MD5:
         raise AlgorithmError(
             f"the {what} is signed with {'MD5' if digest else oid}; expected RSA or ECDSA with "
@@ -148,20 +148,32 @@ def _verify(
     key: PublicKeyTypes,
     spki: bytes,
 ) -> None:
-    digest = algorithms.RSA_SIGNATURES.get(oid) or algorithms.ECDSA_SIGNATURES.get(oid)
     match key:
-        case rsa.RSAPublicKey() if digest and oid in algorithms.RSA_SIGNATURES:
-            key.verify(signature, content, _PKCS1V15, digest.hash())
         case rsa.RSAPublicKey() if oid == algorithms.OID_RSA_PSS:
             loaded = plain_request(spki, algorithm=algorithm_der)
             # What else they may be belongs to other algorithms.
             pss = cast("padding.PSS", loaded.signature_algorithm_parameters)
             hash_ = cast("hashes.HashAlgorithm", loaded.signature_hash_algorithm)
             key.verify(signature, content, pss, hash_)
-        case ec.EllipticCurvePublicKey() if digest and oid in algorithms.ECDSA_SIGNATURES:
-            key.verify(signature, content, ec.ECDSA(digest.hash()))
         case ed25519.Ed25519PublicKey() if oid == algorithms.OID_ED25519:
             key.verify(signature, content)
+        case _:
+            verify_signature(key, oid, signature, content)
+
+
+def verify_signature(key: PublicKeyTypes, oid: str, signature: bytes, content: bytes) -> None:
+    """Verify a signature by RSA (PKCS#1 v1.5) or ECDSA; `oid` is that of its algorithm.
+
+    :raises InvalidSignature: it was not made with this key, or with another algorithm, or MD5.
+    """
+    digest = algorithms.signature_digest(oid)
+    if digest is None or digest is Digest.MD5:
+        raise InvalidSignature
+    match key:
+        case rsa.RSAPublicKey() if oid in algorithms.RSA_SIGNATURES:
+            key.verify(signature, content, _PKCS1V15, digest.hash())
+        case ec.EllipticCurvePublicKey() if oid in algorithms.ECDSA_SIGNATURES:
+            key.verify(signature, content, ec.ECDSA(digest.hash()))
         case _:
             raise InvalidSignature  # an algorithm of another kind of key
 

@@ -161,7 +161,7 @@ def _info(seen: CertificateView, whose: str, odd: list[Oddity]) -> CertificateIn
 
 def signature_name(oid: str, whose: str, odd: list[Oddity]) -> str:
     """The name of a certificate's signature algorithm."""
-    digest = algorithms.RSA_SIGNATURES.get(oid) or algorithms.ECDSA_SIGNATURES.get(oid)
+    digest = algorithms.signature_digest(oid)
     if digest in _OLD_CERTIFICATE_DIGESTS:
         odd.append(Oddity("Q30", f"{whose} is signed with {digest.value}"))
     return algorithm_text(oid)
