@@ -304,6 +304,16 @@ def test_a_crl_may_be_asked_for_without_its_body(published: Running) -> None:
     assert published.ask("/crl/main.crl", b"x").status == 405
 
 
+def test_an_answer_without_a_body_comes_at_once_where_the_connection_stays(
+    published: Running,
+) -> None:
+    with published.connect() as connection:
+        for _ in range(2):  # only an open connection has a second answer
+            connection.sendall(b"HEAD /crl/main.crl HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = taken_apart(connection.recv(65536))
+            assert (answer.status, answer.body) == (200, b"")
+
+
 @pytest.mark.parametrize(
     ("header", "status"),
     [

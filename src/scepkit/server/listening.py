@@ -69,9 +69,13 @@ class _Joining:
         self._transport.write(self._head + data)
         self._head = b""
 
-    def close(self) -> None:
+    def flush(self) -> None:
         if self._head:
             self._transport.write(self._head)
+            self._head = b""
+
+    def close(self) -> None:
+        self.flush()
         self._transport.close()
 
 
@@ -157,6 +161,7 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The answer was given."""
+        cast(_Joining, self.transport).flush()  # one to HEAD has no body
         super().on_response_complete()
         if not self._whole:
             # It is still sending a body that nobody wants.
