@@ -169,9 +169,13 @@ def running(
     threads: int = 4,
     clock: Callable[[], datetime] | None = None,
     health: Any = None,
+    connections: OpenConnections | None = None,
     **server: Any,
 ) -> Iterator[Running]:
-    """A server with these `[server]` settings; `profile` gives other profiles."""
+    """A server with these `[server]` settings; `profile` gives other profiles.
+
+    :param connections: of other workers too; it is in their first place.
+    """
     script = script or Script()
     waiting = server.get("waiting", 128)
     site = site_of(settings_for(**server), script)
@@ -189,7 +193,7 @@ def running(
     app = create_app(front, Monitor(front, metrics, health or script))
     listener = make_listener(
         app,
-        OpenConnections(1),
+        connections or OpenConnections(1),
         0,
         max_body=site.max_body,
         request_seconds=site.request_seconds,
@@ -212,15 +216,15 @@ def running(
 
 
 @contextlib.contextmanager
-def logged() -> Iterator[list[logging.LogRecord]]:
-    """The events that are logged meanwhile."""
+def logged(name: str = "scepkit") -> Iterator[list[logging.LogRecord]]:
+    """The events that are logged meanwhile, by loggers of that name."""
     records: list[logging.LogRecord] = []
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             records.append(record)
 
-    logger, handler = logging.getLogger("scepkit"), Keep()
+    logger, handler = logging.getLogger(name), Keep()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)

@@ -22,7 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scepkit.core.http import CA_CERT_TYPE
-from scepkit.server import listening
+from scepkit.server import accepting, listening
+from scepkit.server.accepting import OpenConnections
+from scepkit.server.replies import Context, Reply
 from tests.server.serving import Answer, Running, Script, everything, logged, running, taken_apart
 
 BINARY = bytes(range(256)) * 3
@@ -415,6 +417,44 @@ def test_who_keeps_a_connection_alive_loses_no_request_when_the_server_stops(
             found.listener.should_exit = True
             for one in asking:
                 one.result()
+
+
+def test_a_request_that_takes_longer_than_the_stop_hears_that_its_connection_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "_FAREWELL", 30)
+    came, go_on = threading.Event(), threading.Event()
+
+    def wait(profile: str, body: bytes, context: Context) -> Reply:
+        came.set()
+        go_on.wait(30)
+        return Reply(200, body, "text/plain")
+
+    with running(Script(pki=wait)) as found, found.connect() as connection:
+        connection.sendall(b"POST /scep HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        assert came.wait(30)
+        before = found.listener.server_state.default_headers
+        while found.listener.server_state.default_headers is before:  # those of the next second
+            time.sleep(0.005)
+        found.listener.should_exit = True
+        while (b"connection", b"close") not in found.listener.server_state.default_headers:
+            time.sleep(0.005)
+        go_on.set()
+        assert taken_apart(connection.recv(1000)).headers["connection"] == "close"
+
+
+def test_a_connection_that_is_taken_with_the_stop_does_not_delay_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accepting, "_PATIENCE", 3600)
+    monkeypatch.setattr(accepting, "_MOMENT", 3600)
+    connections = OpenConnections(2)
+    connections.tell(1, -1000)  # it has fewer than anybody, and takes none
+    with logged("uvicorn.error") as records, contextlib.ExitStack() as longer:
+        with running(connections=connections) as found:
+            longer.enter_context(found.connect())
+            time.sleep(0.05)  # it is left to the other one; where not, the test says less
+        assert [record.getMessage() for record in records] == []
 
 
 # ------------------------------------------------------------------ T96, T97: any bytes

@@ -44,22 +44,22 @@ class OpenConnections:
     """How many each worker has, in memory that processes forked from this one share."""
 
     def __init__(self, places: int) -> None:
-        self._numbers = memoryview(mmap.mmap(-1, 4 * places)).cast("i")
+        self.numbers = memoryview(mmap.mmap(-1, 4 * places)).cast("i")
         for place in range(places):
             self.leave(place)
 
     def tell(self, place: int, number: int) -> None:
         """How many the worker in that place has, which takes more."""
-        self._numbers[place] = number
+        self.numbers[place] = number
 
     def leave(self, place: int) -> None:
         """Nobody in that place takes any."""
-        self._numbers[place] = _ABSENT
+        self.numbers[place] = _ABSENT
 
     def is_ahead(self, place: int) -> bool:
         """Whether another worker has fewer; where there are many, an eighth is no difference."""
-        least = min((number for number in self._numbers if number != _ABSENT), default=0)
-        return self._numbers[place] - least > least // 8
+        least = min((number for number in self.numbers if number != _ABSENT), default=0)
+        return self.numbers[place] - least > least // 8
 
 
 class Door:
@@ -67,6 +67,9 @@ class Door:
 
     :param make_protocol: makes what a connection is given to; it gets a function to call at the
         connection's end.
+
+    Attributes:
+        number: how many it has taken that have not ended, also of those that nobody serves yet.
     """
 
     def __init__(
@@ -82,7 +85,7 @@ class Door:
         self._place = place
         self._make_protocol = partial(make_protocol, self._ended)
         self._loop = asyncio.get_running_loop()
-        self._number = 0
+        self.number = 0
         self._opening: dict[Opening, socket.socket] = {}
         self._pause: asyncio.TimerHandle | None = None
         # Since when a connection has been left to others, and until when none is; on its clock.
@@ -93,7 +96,7 @@ class Door:
     def open(self) -> None:
         """Begin to take connections."""
         self._is_open = True
-        self._connections.tell(self._place, self._number)
+        self._connections.tell(self._place, self.number)
         self._listen()
 
     def close(self) -> None:
@@ -158,8 +161,8 @@ class Door:
 
     def _take(self, taken: socket.socket) -> None:
         taken.setblocking(False)
-        self._number += 1
-        self._connections.tell(self._place, self._number)
+        self.number += 1
+        self._connections.tell(self._place, self.number)
         opening = self._loop.connect_accepted_socket(self._make_protocol, taken)
         task = self._loop.create_task(opening)
         self._opening[task] = taken  # the loop itself would forget it
@@ -172,8 +175,8 @@ class Door:
             self._ended()
 
     def _ended(self) -> None:
-        self._number -= 1
+        self.number -= 1
         if self._is_open:
-            self._connections.tell(self._place, self._number)
+            self._connections.tell(self._place, self.number)
             if self._pause is not None and not self._connections.is_ahead(self._place):
                 self._listen()

@@ -251,14 +251,22 @@ class Listener(uvicorn.Server):
         for listening in sockets or ():
             listening.close()
         await self._until_all_have_gone(_LAST_CALL)
-        self.server_state.default_headers.append((b"connection", b"close"))
+        self._say_farewell()
         await self._until_all_have_gone(_FAREWELL)
         await super().shutdown(sockets)
+
+    def _say_farewell(self) -> None:
+        headers = self.server_state.default_headers
+        headers.append((b"connection", b"close"))
+        for connection in self.server_state.connections:
+            # uvicorn makes new headers each second; a request has those of the one it came in.
+            if (cycle := cast(Connection, connection).cycle) is not None:
+                cycle.default_headers = headers
 
     async def _until_all_have_gone(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while loop.time() < deadline and self.server_state.connections:  # noqa: ASYNC110
+        while loop.time() < deadline and any(one.number for one in self._doors):  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # nobody tells when the last connection has ended
 
 
