@@ -432,10 +432,20 @@ def test_the_server_says_that_it_is_alive_and_ready(server: Running) -> None:
 def test_who_is_near_hears_why_it_is_not_ready() -> None:
     with running(Script(failure=StoreUnavailable("the disk is full"))) as found:
         answer = found.ask("/readyz")
-        assert (answer.status, answer.text) == (503, "not ready\nthe disk is full\n")
+        assert answer.status == 503
+        assert answer.text == "not ready\nthe database cannot be used now; the log says why\n"
         assert found.ask("/healthz").status == 200
         answer = found.ask("/readyz", headers=["Host: a", "X-Forwarded-For: 192.0.2.1"])
         assert (answer.status, answer.text) == (503, "not ready\n")
+
+
+def test_the_log_and_not_the_page_says_what_is_wrong_with_the_database() -> None:
+    script = Script(failure=StoreUnavailable("no route to db.example:5432"))
+    with running(script) as found, logged() as records:
+        pages = [found.ask("/readyz").text, found.ask("/metrics").text, found.ask("/readyz").text]
+    assert not any("db.example" in page for page in pages)
+    said = [text for one in records if "db.example" in (text := one.getMessage())]
+    assert said == ["not ready: no route to db.example:5432"]
 
 
 def test_the_numbers_are_for_those_who_may_see_them(server: Running) -> None:

@@ -7,13 +7,14 @@ costs the database no more than one look a second.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
-from scepkit.errors import ScepError
+from scepkit.errors import StoreError
 from scepkit.server.asking import Refusal, is_among, is_direct
 from scepkit.server.front import Exchange, Front, not_allowed, text_reply
 from scepkit.server.metrics import Gauge, Metrics
@@ -22,10 +23,13 @@ from scepkit.server.threads import Busy, Threads
 
 _T = TypeVar("_T")
 
+log = logging.getLogger("scepkit.server")
+
 #: How old what is known may be, in seconds.
 _FRESH = 1.0
 #: The database has this long to answer, in seconds; probes usually give up after a few.
 _PATIENCE = 5.0
+_NO_DATABASE = "the database cannot be used now; the log says why"
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -33,13 +37,19 @@ class Health(Protocol):
     """What is known of the server's health; all may be called from any thread."""
 
     def not_ready(self, now: datetime) -> Sequence[str]:
-        """Why requests cannot be answered now: short sentences; none when they can."""
+        """Why requests cannot be answered now: short sentences; none when they can.
+
+        :raises StoreError: the database cannot be used.
+        """
 
     def impaired(self, now: datetime) -> Sequence[str]:
         """What cannot be done now, though the rest can."""
 
     def gauges(self, now: datetime) -> Sequence[Gauge]:
-        """Numbers of the database and of the certificates in use."""
+        """Numbers of the database and of the certificates in use.
+
+        :raises StoreError: the database cannot be used.
+        """
 
 
 @dataclass(slots=True)
@@ -76,6 +86,7 @@ class Monitor:
         self._threads = Threads(2, 16, name="scepkit-monitor")
         self._reasons = _Known(self._find_reasons, self._threads)
         self._gauges = _Known(self._find_gauges, self._threads)
+        self._logged = ""
 
     async def healthz(self, exchange: Exchange) -> Reply:
         """200 while the process answers at all."""
@@ -110,9 +121,15 @@ class Monitor:
 
     def _find_reasons(self) -> tuple[str, ...]:
         try:
-            return tuple(self._health.not_ready(self._front.clock()))
-        except ScepError as error:
-            return (str(error),)
+            reasons = tuple(self._health.not_ready(self._front.clock()))
+        except StoreError as error:
+            # Where the database is, and as whom it is used, is nothing for a page.
+            if str(error) != self._logged:  # said once, however often somebody asks
+                self._logged = str(error)
+                log.warning("not ready: %s", error)
+            return (_NO_DATABASE,)
+        self._logged = ""
+        return reasons
 
     def _find_gauges(self) -> tuple[Gauge, ...]:
         ready = Gauge(
@@ -120,7 +137,7 @@ class Monitor:
         )
         try:
             return (ready, *self._health.gauges(self._front.clock()))
-        except ScepError:
+        except StoreError:
             # The database is down; that is what scep_ready says.
             return (ready,)
 
