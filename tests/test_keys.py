@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,21 @@ def test_a_wrong_password_is_said_to_be_wrong(form: str) -> None:
 )
 def test_a_password_for_a_plain_key_is_ignored(data: bytes) -> None:
     assert keys.load_key(data, PASSWORD).public_key() == RSA.public_key()
+
+
+@pytest.mark.parametrize(
+    ("load", "data", "said"),
+    [
+        (keys.load_key, keys.pem(ROOT.certificate), "is not a private key; it is "),
+        (keys.load_certificates, pki.key_pem("rsa2048-a"), "is not a certificate; it is "),
+        (keys.load_csr, keys.pem(ROOT.certificate), "is not a certification request; it is "),
+    ],
+)
+def test_bytes_that_are_something_else_are_what_was_given(
+    load: Callable[[bytes], object], data: bytes, said: str
+) -> None:
+    with pytest.raises(KeyLoadError, match=f"^what was given {said}"):
+        load(data)
 
 
 def test_a_password_that_is_text_is_an_input_error() -> None:

@@ -28,6 +28,17 @@ class SectionOption(click.Option):
         self.section = section
 
 
+class AnyCase(click.Choice[str]):
+    """One of some names, in upper or lower case; an error shows them as the standards do."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names, case_sensitive=False)
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:
+        """What is said of anything else."""
+        return f"{value!r} is not one of {', '.join(self.choices)}"
+
+
 class ScepCommand(click.Command):
     """A command whose help shows its options by section and ends with an example."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from scepkit.cli.command import option, together
+from scepkit.cli.command import AnyCase, option, together
 
 CIPHERS = ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"]
 DIGESTS = ["sha1", "sha256", "sha384", "sha512"]
@@ -53,7 +53,7 @@ profile_option = option(
 
 require_option = option(
     "--require", metavar="CAPABILITY", multiple=True,
-    type=click.Choice(CAPABILITIES, case_sensitive=False), section=_PROTOCOL,
+    type=AnyCase(CAPABILITIES), section=_PROTOCOL,
     help="Send nothing unless the CA announces this, such as AES or SCEPStandard. As often as "
          "needed.",
 )  # fmt: skip

@@ -54,9 +54,11 @@ class _Source:
 
     def is_not(self, expected: str) -> KeyLoadError:
         what, hint = found(self.data)
+        given = self.path or "what was given"
         if what == expected:
             return self.error(f"is {expected} that is damaged or not supported", hint=hint)
-        return self.error(f"is not {expected}; it is {what}", hint=hint)
+        text = f"{given} is not {expected}; it is {what}"
+        return KeyLoadError(text, path=self.path, reason="unusable", hint=hint)
 
     def blocks(self) -> tuple[PemBlock, ...]:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scepkit.cli.command import Decorator, command, group, option
+from scepkit.cli.command import AnyCase, Decorator, command, group, option
 from scepkit.cli.output import STDIO, Output
 from scepkit.cli.server.options import (
     in_profile_option,
@@ -208,7 +208,7 @@ def _show_one(out: Output, row: Certificate, ca: str, certificate: Any) -> None:
          example="scepkit certs revoke 3f09c1... --reason keyCompromise")  # fmt: skip
 @click.argument("serials", metavar="SERIAL...", nargs=-1, required=True)
 @_of_ca_option
-@option("--reason", type=click.Choice(REVOCATION_REASONS, case_sensitive=False),
+@option("--reason", type=AnyCase(REVOCATION_REASONS),
         default="unspecified", show_default=True, metavar="REASON", section="Decision",
         help=f"Why, for the CRL: {', '.join(REVOCATION_REASONS[1:])}, or unspecified.")  # fmt: skip
 @office_options
