@@ -194,9 +194,11 @@ def _parsed(text: str) -> IpAddress | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # What listens at [::] sees IPv4 clients like this.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    if isinstance(address, IPv6Address):
+        # What listens at [::] sees IPv4 clients as the first.  A scope (fe80::1%eth0) says
+        # something on the machine alone that wrote it, and would make one client many.
+        return address.ipv4_mapped or IPv6Address(int(address))
+    return address
 
 
 def _text(address: IpAddress | None) -> str:
