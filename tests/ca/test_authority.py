@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from scepkit.ca import (
     CertificateTemplate,
     Revocation,
     crl_entries,
+    encoded_entries,
     make_ca,
     make_intermediate,
     make_ra_certificate,
@@ -32,6 +33,8 @@ from tests.interop import foreign
 
 NOW = pki.NOW
 DAY = timedelta(days=1)
+#: Of the year 10000, in UTC.
+BEYOND = datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))
 SERIAL = 0x1234567890ABCDEF
 REASON = x509.ReasonFlags
 
@@ -365,11 +368,25 @@ def test_a_crl_is_what_cryptography_would_write(
         Revocation(5, NOW.replace(tzinfo=None)),
         Revocation(5, NOW, REASON.remove_from_crl),
         Revocation(5, NOW, invalid_since=datetime(2026, 1, 1)),  # noqa: DTZ001
+        Revocation(5, BEYOND),
+        Revocation(5, NOW, invalid_since=BEYOND),
     ],
 )
 def test_a_line_no_crl_can_hold_is_refused(entry: Revocation) -> None:
     with pytest.raises(InputError):
         ca().make_crl([entry], 1, NOW)
+
+
+@pytest.mark.parametrize("second", [253402300800, 10**15, -62135596801])
+def test_a_revocation_that_no_calendar_has_is_refused(second: int) -> None:
+    with pytest.raises(InputError, match="years 1 to 9999"):
+        encoded_entries([(5, second, b"")])
+
+
+def test_the_last_second_that_a_crl_can_hold_is_held() -> None:
+    entries = encoded_entries([(5, 253402300799, b"")])
+    (line,) = ca().make_crl(entries, 1, NOW)
+    assert line.revocation_date_utc == datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("number", [-1, 1 << 159])

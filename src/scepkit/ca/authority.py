@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from scepkit.ca import crl, tbs
-from scepkit.ca.checks import MAX_NUMBER_BITS, check_aware, check_number
+from scepkit.ca.checks import MAX_NUMBER_BITS, check_number, check_time
 from scepkit.ca.crl import CrlEntries, crl_entries
 from scepkit.ca.extensions import KeptExtension
 from scepkit.core.algorithms import Digest
@@ -92,7 +92,7 @@ class CaIssuer:
 
         :raises InputError: `now` is naive or outside the CA's validity.
         """
-        check_aware(now)
+        check_time(now)
         first, last = self._issuer.first, self._issuer.last
         if not first <= now <= last:
             raise InputError(
@@ -181,7 +181,7 @@ class CaIssuer:
 
         :raises InputError: as `make_crl`.
         """
-        check_aware(now)
+        check_time(now)
         usage = _key_usage(self.certificate)
         if usage is not None and not usage.crl_sign:
             raise InputError("the CA certificate's keyUsage does not allow it to sign CRLs")

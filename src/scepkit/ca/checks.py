@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 from scepkit.errors import InputError
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 #: RFC 5280 section 4.1.2.2: serial numbers are positive and have at most 20 octets.
 MAX_NUMBER_BITS = 159
+#: What a GeneralizedTime can hold (RFC 5280 section 4.1.2.5.2), as far as Python can.
+TIMES = "within the years 1 to 9999, which certificates and CRLs can hold"
 
 
 def check_number(serial: int) -> None:
@@ -22,10 +21,14 @@ def check_number(serial: int) -> None:
         raise InputError("a serial number is positive and has at most 159 bits")
 
 
-def check_aware(now: datetime) -> None:
-    """Refuse a time without a time zone.
+def check_time(moment: datetime) -> None:
+    """Refuse a time without a time zone, or that no certificate and no CRL can hold.
 
-    :raises InputError: `now` is naive.
+    :raises InputError: `moment` is naive, or in UTC not within the years 1 to 9999.
     """
-    if now.tzinfo is None:
+    if moment.tzinfo is None:
         raise InputError("a time without a time zone was given; expected an aware datetime")
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise InputError(f"{moment} is in UTC not {TIMES}") from None

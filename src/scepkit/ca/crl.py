@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from scepkit.ca.checks import check_aware, check_number
+from scepkit.ca.checks import TIMES, check_number, check_time
 from scepkit.ca.extensions import encoded_extension
 from scepkit.core import asn1
 from scepkit.errors import InputError
@@ -71,7 +71,7 @@ def encoded_entries(lines: Iterable[tuple[int, int, bytes]]) -> CrlEntries:
     """The same for a great many: each is a serial number, a time and what is said beside.
 
     :param lines: the time in seconds since 1970 (UTC), the rest by `entry_extensions`.
-    :raises InputError: a serial number that no CRL can hold.
+    :raises InputError: a serial number or time that no CRL can hold.
     """
     return _put_together(
         (serial, _time_at(*divmod(second, _DAY)), extensions)
@@ -94,7 +94,7 @@ def _put_together(lines: Iterable[tuple[int, bytes, bytes]]) -> CrlEntries:
 
 
 def _time(revoked_at: datetime) -> bytes:
-    check_aware(revoked_at)
+    check_time(revoked_at)
     return asn1.signing_time(revoked_at)
 
 
@@ -106,7 +106,11 @@ def _time_at(day: int, second: int) -> bytes:
 @lru_cache(maxsize=4096)
 def _date(day: int) -> bytes:
     """How a Time begins that is so many days after 1970."""
-    return asn1.signing_time(_EPOCH + timedelta(day)).removesuffix(b"000000Z")
+    try:
+        begins = _EPOCH + timedelta(day)
+    except OverflowError:
+        raise InputError(f"a revocation {day} days after 1970 is not {TIMES}") from None
+    return asn1.signing_time(begins).removesuffix(b"000000Z")
 
 
 def to_be_signed(
@@ -147,7 +151,7 @@ def entry_extensions(
     if reason not in {None, x509.ReasonFlags.unspecified}:
         values.append(x509.CRLReason(reason))
     if invalid_since is not None:
-        check_aware(invalid_since)
+        check_time(invalid_since)
         values.append(x509.InvalidityDate(invalid_since))
     if not values:
         return b""

@@ -23,7 +23,7 @@ from scepkit.ca.authority import (
     extension,
     signature_hash,
 )
-from scepkit.ca.checks import check_aware
+from scepkit.ca.checks import check_time
 from scepkit.ca.profile import usage_extension
 from scepkit.ca.template import CertificateTemplate
 from scepkit.core.certificates import public_key_der
@@ -68,7 +68,7 @@ def make_ca(
     :raises InputError: the subject cannot be read, or `now` is naive.
     """
     template = _ca_template(subject, key, lifetime, backdate, path_length, serves_scep)
-    check_aware(now)
+    check_time(now)
     now = now.replace(microsecond=0)
     own_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(template.public_key)
     dates = (now - backdate, now + lifetime)
