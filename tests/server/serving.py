@@ -21,7 +21,7 @@ from scepkit.server.counting import Board
 from scepkit.server.front import Front, site_of
 from scepkit.server.journal import RequestJournal
 from scepkit.server.limits import Buckets
-from scepkit.server.listening import Listener, make_listener
+from scepkit.server.listening import Listener, limits_of, make_listener
 from scepkit.server.metrics import Gauge, Metrics
 from scepkit.server.monitoring import Monitor
 from scepkit.server.replies import Context, Document, Reply
@@ -178,7 +178,8 @@ def running(
     """
     script = script or Script()
     waiting = server.get("waiting", 128)
-    site = site_of(settings_for(**server), script)
+    settings = settings_for(**{"stop_timeout": "5s", **server})
+    site = site_of(settings, script)
     metrics = Metrics(Board(1), 0)
     elsewhere = Threads(threads, waiting)
     front = Front(
@@ -195,9 +196,7 @@ def running(
         app,
         connections or OpenConnections(1),
         0,
-        max_body=site.max_body,
-        request_seconds=site.request_seconds,
-        stop_seconds=5,
+        limits_of(settings),
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(

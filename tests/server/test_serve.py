@@ -28,7 +28,7 @@ CONFIG = """
 [server]
 bind = "127.0.0.1:0"
 workers = 2
-stop_timeout = "5s"
+stop_timeout = "{stop_timeout}"
 {server}
 [log]
 level = "{level}"
@@ -105,23 +105,37 @@ class Server:
         self.signal(signal.SIGTERM)
         return self.process.wait(30)
 
-    def configure(self, level: str = "info", server: str = "", profile: str = "") -> None:
-        configure(self.directory, level, server, profile)
+    def configure(self, **settings: str) -> None:
+        configure(self.directory, **settings)
 
 
-def configure(directory: Path, level: str = "info", server: str = "", profile: str = "") -> Path:
+def configure(
+    directory: Path,
+    *,
+    level: str = "info",
+    server: str = "",
+    profile: str = "",
+    stop_timeout: str = "5s",
+) -> Path:
     file = directory / "scepkit.toml"
     new = directory / "new.toml"
-    new.write_text(CONFIG.format(level=level, server=server, profile=profile))
+    new.write_text(
+        CONFIG.format(level=level, server=server, profile=profile, stop_timeout=stop_timeout)
+    )
     new.rename(file)
     return file
 
 
 @contextlib.contextmanager
 def serving(
-    directory: Path, *, server: str = "", profile: str = "", **environ: str
+    directory: Path,
+    *,
+    server: str = "",
+    profile: str = "",
+    stop_timeout: str = "5s",
+    **environ: str,
 ) -> Iterator[Server]:
-    config = configure(directory, server=server, profile=profile)
+    config = configure(directory, server=server, profile=profile, stop_timeout=stop_timeout)
     process = subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "tests.server.scripted", str(config)],
         cwd=ROOT,
@@ -604,6 +618,24 @@ def test_limits_are_taken_up_by_a_reload(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ together
+
+
+def test_how_long_a_stop_may_take_is_taken_up_by_a_reload(tmp_path: Path) -> None:
+    answers: list[str] = []
+    with serving(tmp_path, stop_timeout="1s") as server:
+        server.said(" serving ")
+        server.configure(stop_timeout="50s")
+        server.signal(signal.SIGHUP)
+        server.said(" reloaded")
+        thread = threading.Thread(target=lambda: answers.append(server.ask("wait", 50)))
+        thread.start()
+        server.asleep(1)
+        server.signal(signal.SIGTERM)
+        time.sleep(3)  # what one second would not have outlived
+        (tmp_path / "awake").touch()
+        thread.join()
+        assert answers == ["waited"]
+        assert server.process.wait(20) == 0
 
 
 def test_all_workers_share_the_limits(tmp_path: Path) -> None:

@@ -85,7 +85,6 @@ class Site:
     service: Service
     default_profile: str | None
     max_body: int
-    request_seconds: float
     trusted_proxies: tuple[Network, ...]
     metrics_from: tuple[Network, ...]
     rate_limits: Mapping[str, RateLimit]
@@ -98,7 +97,6 @@ def site_of(settings: Settings, service: Service) -> Site:
         service,
         settings.default_profile,
         server.max_body,
-        server.request_timeout.total_seconds(),
         server.trusted_proxies,
         server.metrics_from,
         {name: profile.rate_limit for name, profile in settings.profile.items()},

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from uvicorn.server import ServerState
 
 from scepkit.server.accepting import Door, OpenConnections
 from scepkit.server.logs import with_fields
+from scepkit.server.settings import Settings
 
 log = logging.getLogger("scepkit.request")
 
@@ -201,6 +203,31 @@ def _send_at_once(transport: asyncio.Transport) -> None:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may do, and for how long; a reload changes it.
+
+    Attributes:
+        max_body: of a request, in bytes.
+        request_seconds: for sending it.
+        stop_seconds: how long requests under way may go on when the server stops.
+    """
+
+    max_body: int
+    request_seconds: float
+    stop_seconds: float
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The limits that the settings describe."""
+    server = settings.server
+    return Limits(
+        server.max_body,
+        server.request_timeout.total_seconds(),
+        server.stop_timeout.total_seconds(),
+    )
+
+
 class Listener(uvicorn.Server):
     """uvicorn's server, whose signals and whose listening are somebody else's business.
 
@@ -218,11 +245,12 @@ class Listener(uvicorn.Server):
         """Leave the signals alone."""
         yield
 
-    def set_limits(self, *, max_body: int, request_seconds: float) -> None:
+    def set_limits(self, limits: Limits) -> None:
         """Change the limits, also of connections that are open."""
         connection = cast(type[Connection], self.config.http)
-        connection.head_limit = 2 * max_body
-        connection.seconds = request_seconds
+        connection.head_limit = 2 * limits.max_body
+        connection.seconds = limits.request_seconds
+        self.config.timeout_graceful_shutdown = max(1, round(limits.stop_seconds))
 
     async def on_tick(self, counter: int) -> bool:
         """What uvicorn does ten times a second, and, once a second, look for the dead."""
@@ -274,10 +302,7 @@ def make_listener(
     app: Callable[..., Awaitable[None]],
     connections: OpenConnections,
     place: int,
-    *,
-    max_body: int,
-    request_seconds: float,
-    stop_seconds: float,
+    limits: Limits,
 ) -> Listener:
     """A server for an ASGI application; `serve(sockets=[...])` runs it until `should_exit`.
 
@@ -299,10 +324,9 @@ def make_listener(
         proxy_headers=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(stop_seconds)),
     )
     # It would warn of each request that is none; that is said beside the others.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     listener = Listener(config, connections, place)
-    listener.set_limits(max_body=max_body, request_seconds=request_seconds)
+    listener.set_limits(limits)
     return listener

@@ -19,7 +19,7 @@ from scepkit.server.background import Background, Job
 from scepkit.server.bench import Bench
 from scepkit.server.front import Front, site_of
 from scepkit.server.journal import RequestJournal
-from scepkit.server.listening import Listener, make_listener
+from scepkit.server.listening import Listener, limits_of, make_listener
 from scepkit.server.logs import set_up, with_fields
 from scepkit.server.metrics import Metrics
 from scepkit.server.monitoring import Monitor
@@ -109,9 +109,7 @@ class _Worker:
             create_app(self._front, monitor),
             shared.connections,
             post.place,
-            max_body=server.max_body,
-            request_seconds=server.request_timeout.total_seconds(),
-            stop_seconds=server.stop_timeout.total_seconds(),
+            limits_of(post.settings),
         )
 
     async def run(self) -> None:
@@ -163,10 +161,7 @@ class _Worker:
             answer, settings = await self._chores.run(partial(follower.obey, word))
             if settings is not None:
                 self._front.site = site_of(settings, self._backend.service)
-                self._listener.set_limits(
-                    max_body=settings.server.max_body,
-                    request_seconds=settings.server.request_timeout.total_seconds(),
-                )
+                self._listener.set_limits(limits_of(settings))
             if answer:
                 self._post.say(answer)
 
@@ -201,6 +196,7 @@ def do_jobs(shared: Shared, post: Post) -> None:
     )
     background = Background((*backend.jobs, *chores), metrics)
     follower = _Follower(shared, backend)
+    settings = post.settings
     with signals() as arrived:
         background.start()
         post.say(READY)
@@ -210,10 +206,11 @@ def do_jobs(shared: Shared, post: Post) -> None:
             if signal.SIGTERM in numbers or (readable and not words):
                 break
             for at in range(len(words)):
-                answer, _ = follower.obey(words[at : at + 1])
+                answer, taken_up = follower.obey(words[at : at + 1])
+                settings = taken_up or settings
                 if answer:
                     post.say(answer)
     # What does not end in time is taken up by another process, when its lease is over.
-    if background.stop(post.settings.server.stop_timeout.total_seconds()):
+    if background.stop(settings.server.stop_timeout.total_seconds()):
         backend.close()
     metrics.publish()
