@@ -1,7 +1,7 @@
 """A server of a transcript: `scepkit serve` as a process of its own, steered by words.
 
 In a transcript the line ``ca config=DIR/scepkit.toml`` starts it and sets $URL; ``ca-now stop``,
-``ca-now reload`` and ``ca-now settle`` (wait until the jobs have had their turn) steer it.
+``ca-now reload`` and ``ca-now settle`` (wait until it has taken up what commands did) steer it.
 """
 
 from __future__ import annotations
@@ -10,19 +10,24 @@ import os
 import queue
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 _SERVING = re.compile(r"serving address=(\S+)")
 #: Seconds for anything that a server does.
 PATIENCE = 30.0
-#: Seconds after which every job has had its turn: what looks for changes, then what they cause.
-_JOBS = 8.0
+#: Seconds between two looks at what is waited for.
+_PAUSE = 0.1
+#: The CAs that a process serves, as /metrics has them.
+_SERVED = re.compile(r'scep_ca_certificate_not_after_seconds\{ca="([^"]+)",status="([^"]+)"\}')
 
 
 class RunningServer:
@@ -37,6 +42,7 @@ class RunningServer:
         self, config: Path, *, workers: int = 1, environment: Mapping[str, str] | None = None
     ) -> None:
         self.lines: list[str] = []
+        self._database = config.parent / "scepkit.db"
         self._arrived: queue.Queue[str | None] = queue.Queue()
         clean = {
             name: value
@@ -78,6 +84,28 @@ class RunningServer:
         """Let it read its configuration again."""
         self.process.send_signal(signal.SIGHUP)
         self.wait_for(re.compile(r"INFO (reloaded|reload failed)"))
+
+    def settle(self) -> None:
+        """Let its CAs and their CRLs become what the database says that they are to be."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._is_settled():
+            assert time.monotonic() < deadline, "the server does not take up what was done"
+            time.sleep(_PAUSE)
+
+    def _is_settled(self) -> bool:
+        with closing(sqlite3.connect(self._database)) as connection:
+            rows = connection.execute(
+                "SELECT name, generation, status, status <> 'staged' AND (crl_dirty_at IS NOT NULL"
+                " OR id NOT IN (SELECT ca_id FROM crl)) FROM ca"
+            ).fetchall()
+        with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)) as asking:
+            asking.request("GET", "/metrics")
+            served = _SERVED.findall(asking.getresponse().read().decode())
+        known = [
+            (name if generation == 1 else f"{name}~{generation}", status)
+            for name, generation, status, _ in rows
+        ]
+        return sorted(served) == sorted(known) and not any(due for *_, due in rows)
 
     def stop(self) -> int:
         """Let it end, and everything it started."""
@@ -121,6 +149,6 @@ class Conversation:
                 case "reload":
                     self.server.reload()
                 case "settle":
-                    time.sleep(_JOBS)
+                    self.server.settle()
                 case _:
                     raise AssertionError(f"no such switch: {name}")

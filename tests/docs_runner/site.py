@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import re
 import sqlite3
-import threading
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,9 +17,6 @@ from cryptography import x509
 from scepkit.core.trust import fingerprint
 from scepkit.testing.answers import Answer
 from tests.cli_server.running import RunningServer
-
-#: How long the server needs for what it does by itself: CRLs, approved requests, a rollover.
-_A_MOMENT = 8.0
 
 
 def made_ca(directory: Path) -> Path | None:
@@ -75,8 +71,8 @@ class Site:
         self._server.reload()
 
     def settle(self) -> None:
-        """Let it do what it does by itself."""
-        threading.Event().wait(_A_MOMENT)
+        """Let it take up what commands did: revocations, a rollover."""
+        self._server.settle()
 
     def stop(self) -> None:
         """Stop it."""
