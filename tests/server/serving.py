@@ -25,8 +25,8 @@ from scepkit.server.listening import Listener, limits_of, make_listener
 from scepkit.server.metrics import Gauge, Metrics
 from scepkit.server.monitoring import Monitor
 from scepkit.server.replies import Context, Document, Reply
-from scepkit.server.settings import settings_of
 from scepkit.server.threads import Threads
+from tests.server.written import settings_of
 
 PKI_MESSAGE = "application/x-pki-message"
 

@@ -18,7 +18,8 @@ from scepkit.errors import ConfigError, ConfigErrors, InputError
 from scepkit.server import parsing, profiles
 from scepkit.server.presets import PRESETS
 from scepkit.server.reference import EXAMPLE, reference
-from scepkit.server.settings import Settings, load_settings, settings_of
+from scepkit.server.settings import Settings, load_settings
+from tests.server.written import settings_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

@@ -153,7 +153,6 @@ STATEMENTS: dict[str, Callable[[Tx], Any]] = {
     "page of a CA's revoked ones": lambda tx: certificates.search(tx, state="revoked", ca_id=1),
     "publish a CRL": lambda tx: crls.put(tx, Crl(1, 1, NOW, NOW, 0, b"")),
     "newest CRL": lambda tx: crls.newest(tx, 1),
-    "CRL by number": lambda tx: crls.by_number(tx, 1, 1),
     "dates of the newest CRL": lambda tx: crls.newest_without_der(tx, 1),
     "store a piece of a CRL": lambda tx: crls.put_piece(tx, Crl(1, 1, NOW, NOW, 0, b"x"), 0),
     "old CRLs": lambda tx: crls.prune(tx, 1, keep=20),

@@ -103,11 +103,11 @@ def test_store_is_unavailable_while_the_server_is_down(
     restarting: PostgresServer, restarting_url: str
 ) -> None:
     with open_store(restarting_url) as store:
-        store.ping()
+        store.check_schema()
         restarting.stop()
         begun = time.monotonic()
         try:
-            for attempt in (lambda: store.write(record), store.ping, store.migrate):
+            for attempt in (lambda: store.write(record), store.check_schema, store.migrate):
                 with pytest.raises(StoreUnavailable, match="cannot be"):
                     attempt()
             # At once, and not each after waiting for a connection.
@@ -124,10 +124,10 @@ def test_store_can_be_opened_while_the_server_is_down(
     try:
         store = open_store(restarting_url)
         with pytest.raises(StoreUnavailable):
-            store.ping()
+            store.check_schema()
     finally:
         restarting.start()
-    store.ping()
+    store.check_schema()
     store.close()
 
 
@@ -140,9 +140,9 @@ def test_connection_that_was_not_made_is_forgotten_at_once(
         gc.disable()
         try:
             with suppress(StoreUnavailable):
-                store.ping()
+                store.check_schema()
             try:
-                store.ping()
+                store.check_schema()
             except StoreUnavailable as problem:
                 cause = weakref.ref(problem.__cause__ or problem)
             assert cause() is None
@@ -306,10 +306,10 @@ def test_all_connections_in_use_is_unavailable(url: str, monkeypatch: pytest.Mon
         busy = threads.submit(store.read, hold)
         assert begun.wait(10)
         with pytest.raises(StoreUnavailable, match="all 1 connections"):
-            store.ping()
+            store.check_schema()
         let_go.set()
         busy.result(10)
-        store.ping()
+        store.check_schema()
 
 
 def test_failing_transactions_give_their_connections_back(url: str) -> None:
@@ -452,7 +452,7 @@ def test_password_is_used_and_never_told(restarting_url: str) -> None:
         "postgresql://nobody@127.0.0.1:1/none?connect_timeout=1", password="s3cret!"
     ) as store:
         with pytest.raises(StoreUnavailable) as caught:
-            store.ping()
+            store.check_schema()
         assert "s3cret" not in f"{caught.value!r} {caught.value} {caught.value.__cause__}"
         assert "s3cret" not in repr(vars(store.driver))
     with pytest.raises(InputError) as refused:
@@ -462,10 +462,10 @@ def test_password_is_used_and_never_told(restarting_url: str) -> None:
 
 def test_closed_store_refuses(url: str) -> None:
     store = open_store(url)
-    store.ping()
+    store.check_schema()
     store.close()
     store.close()
-    for attempt in (store.migrate, store.ping):
+    for attempt in (store.migrate, store.check_schema):
         with pytest.raises(StoreError, match="closed"):
             attempt()
 
@@ -672,6 +672,6 @@ def test_a_database_that_is_far_away_is_waited_for_side_by_side(
 ) -> None:
     away = far_away(postgres_server, postgres_database, 10 * postgres.NEAR)
     with away as url, open_store(url) as store, a_bench() as bench:
-        store.ping()
+        store.check_schema()
         all_of(bench, *(partial(put, store, f"w{number}") for number in range(4)))
     assert len(set(words().values())) == 4

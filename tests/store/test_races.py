@@ -61,7 +61,7 @@ def in_threads(url: str, work: Callable[[Store, int], Any], process: int) -> lis
         return work(store, process * THREADS + thread)
 
     with open_store(url, node=f"process {process}") as store:
-        store.ping()
+        store.check_schema()
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(one, range(THREADS)))
 

@@ -455,7 +455,7 @@ def test_full_file_system_is_survived(tmp_path: Path) -> None:
 def test_damaged_file_is_an_error_that_says_so(path: Path) -> None:
     path.write_bytes(b"not a database at all, though long enough" * 200)
     with open_store(f"sqlite:///{path}") as store:
-        for attempt in (store.migrate, store.ping):
+        for attempt in (store.migrate, store.check_schema):
             with pytest.raises(StoreError, match="damaged") as caught:
                 attempt()
             assert not isinstance(caught.value, StoreUnavailable)
@@ -464,7 +464,7 @@ def test_damaged_file_is_an_error_that_says_so(path: Path) -> None:
 
 def test_missing_folder_is_unavailable(tmp_path: Path) -> None:
     with open_store(f"sqlite:///{tmp_path}/none/scepkit.db") as store:
-        for attempt in (store.migrate, store.ping):
+        for attempt in (store.migrate, store.check_schema):
             with pytest.raises(StoreUnavailable, match=r"none/scepkit.db: No such file"):
                 attempt()
 
@@ -479,7 +479,7 @@ def test_log_of_a_database_that_was_moved_is_not_lost(
     if empty:
         path.touch()
     with open_store(f"sqlite:///{path}") as other:
-        for attempt in (other.migrate, other.ping):
+        for attempt in (other.migrate, other.check_schema):
             with pytest.raises(StoreUnavailable, match=r"but scepkit\.db-wal is") as caught:
                 attempt()
             assert "scepkit.db*" in caught.value.hint
@@ -573,6 +573,6 @@ def test_closed_store_refuses(path: Path) -> None:
     store.migrate()
     store.close()
     store.close()
-    for attempt in (store.migrate, store.ping):
+    for attempt in (store.migrate, store.check_schema):
         with pytest.raises(StoreError, match="closed"):
             attempt()

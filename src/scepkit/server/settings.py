@@ -23,7 +23,6 @@ from scepkit.config import (
     parse_address,
     parse_network,
     parse_size,
-    read,
     setting,
 )
 from scepkit.errors import ConfigError, ConfigErrors
@@ -348,14 +347,6 @@ def load_settings(
     """
     settings = load(path, Settings, os.environ if environ is None else environ)
     return replace(settings, directory=Path(path).absolute().parent)
-
-
-def settings_of(
-    raw: Mapping[str, object], directory: Path, environ: Mapping[str, str] | None = None
-) -> Settings:
-    """Settings that a program wrote as it would write the file; else as `load_settings`."""
-    settings = read(raw, Settings, directory=directory, environ=environ)
-    return replace(settings, directory=directory)
 
 
 def _listed(names: Mapping[str, object]) -> str:

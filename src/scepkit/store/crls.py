@@ -127,14 +127,13 @@ def discard(tx: Tx, ca_id: int, number: int) -> int:
 
 
 # One statement, so that nobody deletes a piece meanwhile.
-_SELECT = """
+_NEWEST = """
     SELECT piece.position, piece.der,
         crl.ca_id, crl.number, crl.this_update, crl.next_update, crl.covers, crl.size
     FROM crl LEFT JOIN crl_piece piece ON piece.ca_id = crl.ca_id AND piece.number = crl.number
-    WHERE crl.ca_id = :ca_id AND crl.number =
+    WHERE crl.ca_id = :ca_id
+        AND crl.number = (SELECT max(number) FROM crl WHERE ca_id = :ca_id)
 """
-_NEWEST = f"{_SELECT} (SELECT max(number) FROM crl WHERE ca_id = :ca_id)"
-_BY_NUMBER = f"{_SELECT} :number"
 
 
 def newest(tx: Tx, ca_id: int) -> Crl | None:
@@ -160,11 +159,6 @@ def newest_without_der(tx: Tx, ca_id: int) -> Crl | None:
         covers=covers,
         der=b"",
     )
-
-
-def by_number(tx: Tx, ca_id: int, number: int) -> Crl | None:
-    """The CRL with that number, while it is kept."""
-    return _whole(tx.all(_BY_NUMBER, {"ca_id": ca_id, "number": number}))
 
 
 def _whole(rows: list[Row]) -> Crl | None:

@@ -78,10 +78,6 @@ class Store:
             with self.job_lock("try-to-write", now=now, lease=_TRIAL):
                 pass
 
-    def ping(self) -> None:
-        """Raises `StoreUnavailable` when the database does not answer."""
-        self.driver.read(lambda tx: tx.one("SELECT 1"))
-
     @contextmanager
     def job_lock(self, name: str, *, now: int, lease: int) -> Iterator[bool]:
         """Do a job that only one process may do at a time: the result is False in all others.

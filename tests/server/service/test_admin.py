@@ -16,7 +16,7 @@ from scepkit.server import admin, registry
 from scepkit.server.gate import Authorisers
 from scepkit.server.naming import Binding
 from scepkit.server.pepper import Pepper
-from scepkit.server.settings import Settings, settings_of
+from scepkit.server.settings import Settings
 from scepkit.store import Store, cas
 from tests import pki
 from tests.server.service.world import (
@@ -28,6 +28,7 @@ from tests.server.service.world import (
     is_pending,
     rows,
 )
+from tests.server.written import settings_of
 
 KEY = "p" * 32
 

@@ -18,10 +18,11 @@ from scepkit.server import admin, assembly, cautions, jobs
 from scepkit.server.auth_static import static_secret
 from scepkit.server.deployment import Deployment
 from scepkit.server.service import ScepService
-from scepkit.server.settings import Settings, settings_of
+from scepkit.server.settings import Settings
 from scepkit.store import Store, cas, open_store
 from tests import pki
 from tests.server.service.world import NOW, World, certificate_of
+from tests.server.written import settings_of
 
 PEM = Encoding.PEM
 

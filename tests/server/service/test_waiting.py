@@ -14,7 +14,7 @@ from scepkit.server import admin, jobs, polling, standing
 from scepkit.server.auth_challenge import ChallengePolicy
 from scepkit.server.gate import WRONG_CHALLENGE, Authorisers
 from scepkit.server.replies import Context
-from scepkit.server.settings import Settings, settings_of
+from scepkit.server.settings import Settings
 from scepkit.store import Store
 from tests import pki
 from tests.server.service.world import (
@@ -28,6 +28,7 @@ from tests.server.service.world import (
     refusal_of,
     rows,
 )
+from tests.server.written import settings_of
 
 MANUAL = Authorisers(manual=True)
 BAD_REQUEST = FailInfo.BAD_REQUEST
