@@ -263,6 +263,24 @@ def test_what_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
         thread.join(10)
 
 
+def test_who_is_not_answered_before_a_stop_is_asked_to_come_again(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def wait_for_ever() -> None:
+        with pytest.raises(AssertionError) as found:
+            server.ask("sleep 100")
+        refused.append(str(found.value))
+
+    with serving(tmp_path, stop_timeout="0s") as server:
+        server.said(" serving ")
+        thread = threading.Thread(target=wait_for_ever)
+        thread.start()
+        server.asleep(1)
+        server.signal(signal.SIGTERM)
+        thread.join()
+        assert "503 the server stops; come again later" in refused[0]
+
+
 def test_ctrl_c_is_a_stop_too(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert server.ask("echo a") == "a"

@@ -7,6 +7,7 @@ our own is told to the log and not to the client.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -285,6 +286,11 @@ class Front:
         except ClientGone:
             self.journal.note(exchange, Reply(0, b"", ""), time.perf_counter() - started)
             return
+        except asyncio.CancelledError:
+            # A stop has waited for it until `stop_timeout`, and waits no more for its body either.
+            exchange.was_read = True
+            headers = _retry(_RETRY_WHEN_BUSY)
+            reply = text_reply(503, "the server stops; come again later", headers)
         except ScepError as error:
             # Bad input does not raise: this is ours to repair, and not the client's to know.
             log.error("cannot answer: %s", error, exc_info=error)
