@@ -86,7 +86,7 @@ class RunningServer:
         self.wait_for(re.compile(r"INFO (reloaded|reload failed)"))
 
     def settle(self) -> None:
-        """Let its CAs and their CRLs become what the database says that they are to be."""
+        """Let its CAs and their CRLs become what the database says, and each notice be tried."""
         deadline = time.monotonic() + PATIENCE
         while not self._is_settled():
             assert time.monotonic() < deadline, "the server does not take up what was done"
@@ -98,6 +98,9 @@ class RunningServer:
                 "SELECT name, generation, status, status <> 'staged' AND (crl_dirty_at IS NOT NULL"
                 " OR id NOT IN (SELECT ca_id FROM crl)) FROM ca"
             ).fetchall()
+            untried = connection.execute(
+                "SELECT count(*) FROM outbox WHERE done_at IS NULL AND last_error = ''"
+            ).fetchone()[0]
         with closing(HTTPConnection(urlsplit(self.url).netloc, timeout=PATIENCE)) as asking:
             asking.request("GET", "/metrics")
             served = _SERVED.findall(asking.getresponse().read().decode())
@@ -105,7 +108,7 @@ class RunningServer:
             (name if generation == 1 else f"{name}~{generation}", status)
             for name, generation, status, _ in rows
         ]
-        return sorted(served) == sorted(known) and not any(due for *_, due in rows)
+        return sorted(served) == sorted(known) and not any(due for *_, due in rows) and not untried
 
     def stop(self) -> int:
         """Let it end, and everything it started."""
