@@ -33,7 +33,8 @@ def new(
     RA is its name in the configuration; it can be left out when there is one only. The files are
     put beside the present ones. Write the lines that this shows into the configuration, before
     those of the old key, and reload the server: new requests are then encrypted to the new key, and
-    those under way still find the old one. Remove that after some days.
+    those under way still find the old one. Remove that after some days. With several machines, let
+    all know the new key first: write the lines behind those of the old key on each, and reload.
     """
     from scepkit.cli.server.office import open_office, ra_name
     from scepkit.cli.server.rollover import agent_values, ra_lines
