@@ -43,6 +43,18 @@ class Full(socket.socket):
         return super().accept()
 
 
+class Aborting(socket.socket):
+    """A listening socket whose first connection is gone when it is taken."""
+
+    aborted = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if not self.aborted:
+            self.aborted += 1
+            raise ConnectionAbortedError
+        return super().accept()
+
+
 @contextlib.asynccontextmanager
 async def doors(
     connections: OpenConnections, *places: int, kind: type[socket.socket] = socket.socket
@@ -168,6 +180,38 @@ def test_a_door_that_closes_takes_what_waits_already(monkeypatch: pytest.MonkeyP
                 return place
 
     assert asyncio.run(take_at_the_end()) == 0
+
+
+def test_a_door_that_closes_takes_who_waits_behind_one_that_is_gone() -> None:
+    async def close_at_once() -> int:
+        async with doors(OpenConnections(1), 0, kind=Aborting) as ([door], address):
+            with socket.create_connection(address):
+                door.close()
+                return door.number
+
+    assert asyncio.run(close_at_once()) == 1
+
+
+def test_a_connection_that_cannot_be_served_is_closed_and_the_log_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(ended: Callable[[], None]) -> asyncio.Protocol:
+        raise MemoryError("no memory for a protocol")
+
+    async def knock() -> int:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            door = Door(listening, OpenConnections(1), 0, fail)
+            door.open()
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            async with asyncio.timeout(_PATIENCE):
+                assert await reader.read(1) == b""
+            await close(writer)
+            door.close()
+            return door.number
+
+    with caplog.at_level(logging.ERROR, "scepkit.server"):
+        assert asyncio.run(knock()) == 0
+    assert "no memory for a protocol" in caplog.text
 
 
 def test_nobody_waits_for_a_worker_that_has_left() -> None:

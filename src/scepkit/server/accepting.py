@@ -147,17 +147,20 @@ class Door:
     # ------------------------------------------------------------------ taking
 
     def _accept(self) -> socket.socket | None:
-        try:
-            taken, _ = self._listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return None  # there is no more, or it is gone
-        except OSError as error:
-            if error.errno not in _EXHAUSTED:
-                raise
-            log.error("cannot take a connection: %s", error.strerror)
-            self._wait(_NO_ROOM)
-            return None
-        return taken
+        while True:
+            try:
+                taken, _ = self._listening.accept()
+            except ConnectionAbortedError:
+                continue  # it is gone, and others may wait behind it
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                log.error("cannot take a connection: %s", error.strerror)
+                self._wait(_NO_ROOM)
+                return None
+            return taken
 
     def _take(self, taken: socket.socket) -> None:
         taken.setblocking(False)
@@ -170,9 +173,13 @@ class Door:
 
     def _opened(self, task: Opening) -> None:
         taken = self._opening.pop(task)
-        if not task.cancelled() and isinstance(task.exception(), OSError):  # it is gone
-            taken.close()
-            self._ended()
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if not isinstance(error, OSError):  # else it is gone
+            log.error("cannot serve a connection", exc_info=error)
+        taken.close()
+        self._ended()
 
     def _ended(self) -> None:
         self.number -= 1
