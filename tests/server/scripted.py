@@ -1,8 +1,8 @@
 """A server whose use cases are a script: ``python -m tests.server.scripted scepkit.toml``.
 
 The body of a request is what to do: ``pid``, ``sleep 0.5``, ``wait`` (until there is a file
-``awake``), ``die``, ``echo anything``.  GetCACaps says the `log.level` of the settings, which a
-reload changes.
+``awake``), ``die``, ``zeros 1000``, ``echo anything``.  GetCACaps says the `log.level` of the
+settings, which a reload changes.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Script:
                 while not (self.settings.directory / "awake").exists():
                     turns.pause(0.01)
                 return text("waited")
+            case "zeros":
+                return text("0" * int(rest))
             case "die":
                 os._exit(3)
             case _:

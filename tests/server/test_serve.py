@@ -281,6 +281,17 @@ def test_who_is_not_answered_before_a_stop_is_asked_to_come_again(tmp_path: Path
         assert "503 the server stops; come again later" in refused[0]
 
 
+def test_who_does_not_read_an_answer_is_no_fault_of_a_server_that_stops(tmp_path: Path) -> None:
+    request = b"POST /scep HTTP/1.1\r\nHost: a\r\nContent-Length: 14\r\n\r\nzeros 50000000"
+    with (
+        serving(tmp_path, stop_timeout="0s") as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow,
+    ):
+        slow.sendall(request)
+        assert slow.recv(12) == b"HTTP/1.1 200"  # and no more
+        assert server.stop() == 0
+
+
 def test_ctrl_c_is_a_stop_too(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         assert server.ask("echo a") == "a"

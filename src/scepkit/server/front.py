@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
@@ -298,7 +299,8 @@ class Front:
         except Exception as error:  # the last place where anything is caught
             log.error("cannot answer", exc_info=error)
             reply = text_reply(500, "internal error")
-        await send_reply(reply, exchange, send)
+        with suppress(asyncio.CancelledError):  # a stop waits no more for who does not read it
+            await send_reply(reply, exchange, send)
         self.journal.note(exchange, reply, time.perf_counter() - started)
 
 
