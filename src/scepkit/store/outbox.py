@@ -92,7 +92,7 @@ State = Literal["waiting", "given-up", "told"]
 _IN_STATE: dict[State | None, str] = {
     None: "id < :before",
     "waiting": "done_at IS NULL AND dead_at IS NULL AND id < :before",
-    "given-up": "dead_at IS NOT NULL AND id < :before",
+    "given-up": "done_at IS NULL AND dead_at IS NOT NULL AND id < :before",
     "told": "done_at IS NOT NULL AND id < :before",
 }
 _AFTER_ALL = 2**63 - 1
@@ -124,7 +124,7 @@ _RETRY = f"""
 """
 _RETRY_GIVEN_UP = """
     UPDATE outbox SET dead_at = NULL, not_before = :now
-    WHERE dead_at IS NOT NULL AND done_at IS NULL
+    WHERE done_at IS NULL AND dead_at IS NOT NULL
 """
 
 
@@ -167,7 +167,7 @@ class Backlog:
 
 _BACKLOG = """
     SELECT count(*), min(created_at),
-        (SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL)
+        (SELECT count(*) FROM outbox WHERE done_at IS NULL AND dead_at IS NOT NULL)
     FROM outbox WHERE done_at IS NULL AND dead_at IS NULL
 """
 
